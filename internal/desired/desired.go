@@ -1,0 +1,56 @@
+// Package desired turns a tree of YAML files into a set of wanted resources.
+//
+// It owns the language: strict decoding with bounds, layers and merging, cross
+// references, and every fault with its position. It reports all faults of a
+// tree in one pass. It needs no root, kernel or network and imports only
+// resource and strict.
+package desired
+
+import (
+	"io/fs"
+
+	"reconciler/internal/resource"
+	"reconciler/internal/strict"
+)
+
+// Options say for whom a tree is resolved.
+type Options struct {
+	// Host fills {hostname} in layers and picks the entry of fleet:.
+	Host string
+	// Labels are the agent's own. Nil takes those of fleet: for Host, as CI
+	// does; otherwise a difference from fleet: is a fault.
+	Labels map[string]string
+	// Rescue is a last layer from outside the tree, as path and content; nil
+	// for none.
+	Rescue *File
+	// Version is the version of this build, compared with min-version. Empty
+	// is a development build, which counts as the newest.
+	Version string
+}
+
+// File is a file outside the tree.
+type File struct {
+	Path    string
+	Content []byte
+}
+
+// Desired is a tree, resolved for one host.
+type Desired struct {
+	// Want holds what is declared. Each object's Origin is file:line of its
+	// declaration, relative to the tree.
+	Want *resource.Set
+	// Warnings do not make a tree invalid.
+	Warnings []*strict.Fault
+	// Hosts are the hosts that fleet: names, sorted.
+	Hosts []string
+	// Layers are the paths of the layers in use, lowest first; "." for a tree
+	// of one layer.
+	Layers []string
+	// Merged is the merged document, for render.
+	Merged *Merged
+}
+
+// Load resolves a tree. The error, if any, is a *multierror.Error of
+// *strict.Fault, in the order of file, line and column, errors only; what
+// could be read is returned beside it where that is useful (Hosts, Warnings).
+func Load(tree fs.FS, o Options) (*Desired, error) { return load(tree, o) }

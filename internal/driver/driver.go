@@ -1,0 +1,63 @@
+// Package driver is the seam between the engine and a dataplane. A new
+// dataplane is one folder below this one and one line in
+// cmd/reconciler/drivers.go.
+//
+// A driver imports driver, observed, diff and resource, never another driver.
+package driver
+
+import (
+	"context"
+
+	"reconciler/internal/diff"
+	"reconciler/internal/observed"
+	"reconciler/internal/resource"
+)
+
+// Driver reads and writes one dataplane. Methods are called from one goroutine
+// at a time.
+type Driver interface {
+	observed.Observer
+
+	// Check is pure: what is wrong with a resource in itself, whatever the
+	// host. A Fault with Code Unsupported means that this build cannot apply
+	// it.
+	Check(resource.Resource) []Fault
+
+	// Apply does operations that are independent of each other, in their
+	// order, and returns one error for each, nil where it succeeded. It is
+	// idempotent: an operation that was done before succeeds and an object
+	// that is gone already is no error to delete. It is bounded in time; when
+	// the context ends, what was not done reports the context's error.
+	Apply(context.Context, []diff.Op) []error
+}
+
+// Preparer is a driver with work that may fail or take long before the first
+// mutation: fetch, verify, load. It changes nothing that forwards traffic.
+type Preparer interface {
+	Prepare(context.Context, diff.Op) error
+}
+
+// Annotator is a driver that knows what an operation costs. It fills Effects
+// and Disruption and is pure.
+type Annotator interface {
+	Annotate(have observed.State, plan *diff.Plan)
+}
+
+// Watcher is a driver that hears of changes. Watch returns when the context
+// ends, with nil, or when it can no longer hear, with an error. changed is
+// called with the keys that changed, or with none when events were lost and
+// only a full look helps; it must not block.
+type Watcher interface {
+	Watch(ctx context.Context, changed func(...resource.Key)) error
+}
+
+// Fault is what is wrong with a resource.
+type Fault struct {
+	Field   string // the attribute, as in YAML; empty for the resource as a whole
+	Code    string // mtu-range, unsupported
+	Message string
+	Hint    string
+}
+
+// Unsupported is the Code of what this build accepts and cannot apply.
+const Unsupported = "unsupported"

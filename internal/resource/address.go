@@ -1,0 +1,133 @@
+package resource
+
+import "net/netip"
+
+// KindAddress is an IP address on a link.
+const KindAddress Kind = "address"
+
+// AddressKey identifies an address by prefix and link.
+func AddressKey(link string, p netip.Prefix) Key {
+	return Key{Netlink, KindAddress, p.String() + " dev " + link}
+}
+
+// Address is an address with its prefix length on a link.
+type Address struct {
+	Link     string       `json:"link"`
+	Prefix   netip.Prefix `json:"prefix"` // host bits kept: 192.0.2.1/24
+	Scope    Scope        `json:"scope,omitempty"`
+	Protocol uint8        `json:"protocol,omitempty"` // IFA_PROTO: Protocol on ours
+	NoDAD    bool         `json:"nodad,omitempty"`    // set at creation, not compared
+	Adopt    bool         `json:"adopt,omitempty"`
+
+	Secondary bool `json:"secondary,omitempty"` // the kernel's word: goes with its primary
+}
+
+// Scope is an rtnetlink scope by its name in iproute2: global, site, link,
+// host or nowhere. Empty is unset, which the kernel makes global for most.
+type Scope string
+
+// Key identifies the address.
+func (a Address) Key() Key { return AddressKey(a.Link, a.Prefix) }
+
+// Requires its link.
+func (a Address) Requires() []Key { return []Key{LinkKey(a.Link)} }
+
+// Parent is its link.
+func (a Address) Parent() string { return a.Link }
+
+// Equal compares what the kernel holds.
+func (a Address) Equal(o Resource) bool {
+	b, ok := o.(Address)
+	return ok && a.Link == b.Link && a.Prefix == b.Prefix && a.Scope == b.Scope && a.Protocol == b.Protocol
+}
+
+// Inherit fills scope, and the mark of an address that is not ours.
+func (a Address) Inherit(have Resource) Resource {
+	h, ok := have.(Address)
+	if !ok {
+		return a
+	}
+	a.Scope = orZero(a.Scope, h.Scope)
+	if !a.Adopt {
+		a.Protocol = h.Protocol
+	}
+	a.Secondary = h.Secondary
+	return a
+}
+
+// Replaces: the scope of an address is set when it is added; the kernel
+// ignores another one in a replace.
+func (a Address) Replaces(from Resource) bool {
+	h, ok := from.(Address)
+	return ok && a.Scope != h.Scope
+}
+
+// Disturbs lists what goes with an IPv4 address: the secondaries of its subnet
+// (unless promote_secondaries), and the routes that name it as their source.
+func (a Address) Disturbs(to Resource, have View) []Key {
+	if next, ok := to.(Address); ok && !next.Replaces(a) {
+		return nil
+	}
+	var keys []Key
+	for _, o := range have.On(a.Link) {
+		switch r := o.Resource.(type) {
+		case Address:
+			if !a.Secondary && r.Secondary && a.Prefix.Masked() == r.Prefix.Masked() && !promotes(a.Link, have) {
+				keys = append(keys, r.Key())
+			}
+		case Route:
+			if r.PrefSrc == a.Prefix.Addr() && r.Protocol != protoKernel {
+				keys = append(keys, r.Key())
+			}
+		}
+	}
+	return keys
+}
+
+const protoKernel = 2 // RTPROT_KERNEL
+
+func promotes(link string, have View) bool {
+	o, _ := have.Get(LinkKey(link))
+	l, _ := o.Resource.(Link)
+	return l.Seen.PromoteSecondaries
+}
+
+// Rename passes the link's name on.
+func (a Address) Rename(to func(string) string) Resource {
+	a.Link = to(a.Link)
+	return a
+}
+
+// Fields lists the attributes that are set.
+func (a Address) Fields() []Field {
+	var f fields
+	f.add("scope", string(a.Scope))
+	f.add("protocol", number(uint64(a.Protocol)))
+	return f
+}
+
+func isIPv6(r Resource) bool {
+	switch r := r.(type) {
+	case Address:
+		return r.Prefix.Addr().Is6()
+	case Route:
+		return r.To.Addr().Is6()
+	case Neighbour:
+		return r.To.Is6()
+	}
+	return false
+}
+
+// lostOnDown tells what a link going down takes: routes that are not the
+// kernel's own, and global IPv6 addresses unless keep_addr_on_down.
+func lostOnDown(r Resource, keepAddr bool) bool {
+	switch r := r.(type) {
+	case Address:
+		return r.Prefix.Addr().Is6() && !keepAddr
+	case Route:
+		return true
+	case Neighbour:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,143 @@
+package resource
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Set holds objects by Key. The zero value is empty and ready to use. A Set is
+// owned by one goroutine; Clone it to hand it on.
+type Set struct {
+	objects map[Key]Object
+	sorted  []Object            // nil when stale
+	links   map[string][]Object // nil when stale
+}
+
+// NewSet returns a Set with room for n objects.
+func NewSet(n int) *Set { return &Set{objects: make(map[Key]Object, n)} }
+
+// Add puts an object in; it is an error if the Key is taken.
+func (s *Set) Add(o Object) error {
+	k := o.Key()
+	if had, ok := s.objects[k]; ok {
+		if had.Origin != "" {
+			return fmt.Errorf("add %s: already declared at %s", k, had.Origin)
+		}
+		return fmt.Errorf("add %s: already there", k)
+	}
+	s.put(k, o)
+	return nil
+}
+
+// Put puts an object in, over one with the same Key.
+func (s *Set) Put(o Object) { s.put(o.Key(), o) }
+
+func (s *Set) put(k Key, o Object) {
+	if s.objects == nil {
+		s.objects = make(map[Key]Object)
+	}
+	s.objects[k] = o
+	s.sorted, s.links = nil, nil
+}
+
+// Remove takes an object out; it is no error if it is not there.
+func (s *Set) Remove(k Key) {
+	if _, ok := s.objects[k]; ok {
+		delete(s.objects, k)
+		s.sorted, s.links = nil, nil
+	}
+}
+
+// Get returns the object with a Key.
+func (s *Set) Get(k Key) (Object, bool) {
+	if s == nil {
+		return Object{}, false
+	}
+	o, ok := s.objects[k]
+	return o, ok
+}
+
+// Has reports whether a Key is in the Set.
+func (s *Set) Has(k Key) bool {
+	_, ok := s.Get(k)
+	return ok
+}
+
+// Len is the number of objects.
+func (s *Set) Len() int {
+	if s == nil {
+		return 0
+	}
+	return len(s.objects)
+}
+
+// All returns the objects sorted by Key. The slice belongs to the Set.
+func (s *Set) All() []Object {
+	if s == nil {
+		return nil
+	}
+	if s.sorted == nil && len(s.objects) > 0 {
+		keyed := make([]keyedObject, 0, len(s.objects))
+		for k, o := range s.objects {
+			keyed = append(keyed, keyedObject{k, o})
+		}
+		slices.SortFunc(keyed, func(a, b keyedObject) int { return a.key.Compare(b.key) })
+		s.sorted = make([]Object, len(keyed))
+		for i := range keyed {
+			s.sorted[i] = keyed[i].object
+		}
+	}
+	return s.sorted
+}
+
+type keyedObject struct {
+	key    Key
+	object Object
+}
+
+// Each calls f for every object, in no order, until it returns false.
+func (s *Set) Each(f func(Key, Object) bool) {
+	if s == nil {
+		return
+	}
+	for k, o := range s.objects {
+		if !f(k, o) {
+			return
+		}
+	}
+}
+
+// On lists the objects that stand on a link, sorted.
+func (s *Set) On(link string) []Object {
+	if s == nil {
+		return nil
+	}
+	if s.links == nil {
+		s.links = make(map[string][]Object)
+		for _, o := range s.All() {
+			for _, parent := range Parents(o.Resource) {
+				s.links[parent] = append(s.links[parent], o)
+			}
+		}
+	}
+	return s.links[link]
+}
+
+// Clone returns a Set of its own with the same objects.
+func (s *Set) Clone() *Set {
+	c := NewSet(s.Len())
+	s.Each(func(k Key, o Object) bool { c.objects[k] = o; return true })
+	return c
+}
+
+// Parents lists the links a resource stands on: its own, and those of a
+// route's further next hops.
+func Parents(r Resource) []string {
+	if m, ok := r.(interface{ Parents() []string }); ok {
+		return m.Parents()
+	}
+	if c, ok := r.(Child); ok && c.Parent() != "" {
+		return []string{c.Parent()}
+	}
+	return nil
+}

@@ -1,0 +1,56 @@
+// Package strict decodes YAML nodes into structs and reports every fault with
+// its position: unknown and duplicate keys, wrong types, values out of range.
+// The same structs generate the JSON Schema.
+//
+// It owns syntax and shape. It knows no section of the configuration by name
+// and imports nothing of ours.
+package strict
+
+import "fmt"
+
+// Severity of a Fault.
+type Severity uint8
+
+// Severities. A warning does not make a document invalid.
+const (
+	Error Severity = iota
+	Warning
+)
+
+func (s Severity) String() string {
+	switch s {
+	case Error:
+		return "error"
+	case Warning:
+		return "warning"
+	}
+	panic("strict: unknown severity")
+}
+
+// Fault is one thing that is wrong in a document.
+type Fault struct {
+	Severity Severity
+	File     string // relative to the tree
+	Line     int    // from 1
+	Column   int    // from 1
+	Path     string // interfaces.br0.mtu
+	Code     string // unknown-key
+	Message  string
+	Hint     string // what to do about it; may be empty
+	// Parse is set where the document is not YAML at all, which has an exit
+	// status of its own.
+	Parse bool
+}
+
+// Error prints file:line:column: path: message [code].
+func (f *Fault) Error() string {
+	s := fmt.Sprintf("%s:%d:%d: ", f.File, f.Line, f.Column)
+	if f.Path != "" {
+		s += f.Path + ": "
+	}
+	s += f.Message + " [" + f.Code + "]"
+	if f.Hint != "" {
+		s += " (" + f.Hint + ")"
+	}
+	return s
+}
