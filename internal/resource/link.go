@@ -103,7 +103,8 @@ type Link struct {
 	TxQueueLen  Opt[uint32] `json:"txqueuelen,omitzero"`  // packets
 
 	Below  string     `json:"below,omitempty"` // the lower link of a macvlan, vlan or vxlan
-	Peer   string     `json:"peer,omitempty"`  // the other end of a veth pair, in this namespace
+	Peer   string     `json:"peer,omitempty"`  // the other end of a veth pair; empty when in another namespace
+	Far    bool       `json:"far,omitempty"`   // made by its peer; not compared
 	Mode   string     `json:"mode,omitempty"`  // macvlan: private, vepa, bridge, passthru, source
 	VXLAN  VXLANAttr  `json:"vxlan,omitzero"`
 	VLAN   VLANAttr   `json:"vlan,omitzero"`
@@ -131,10 +132,13 @@ type Seen struct {
 // Key identifies a link by its name.
 func (l Link) Key() Key { return LinkKey(l.Name) }
 
-// Requires lists the lower link, and for the far end of a pair nothing: the
-// pair's other end brings it.
+// Requires lists the lower link, and the peer that makes the far end of a
+// pair.
 func (l Link) Requires() []Key {
-	if l.Below != "" {
+	switch {
+	case l.Far && l.Peer != "":
+		return []Key{LinkKey(l.Peer)}
+	case l.Below != "":
 		return []Key{LinkKey(l.Below)}
 	}
 	return nil
@@ -183,6 +187,9 @@ func (l Link) Inherit(have Resource) Resource {
 
 func (l *Link) inheritType(h Link) {
 	l.Below = orZero(l.Below, h.Below)
+	if h.Type == Veth && h.Peer == "" {
+		l.Peer = "" // moved to another namespace, which is no difference
+	}
 	l.Peer = orZero(l.Peer, h.Peer)
 	l.Mode = orZero(l.Mode, h.Mode)
 	l.VXLAN = VXLANAttr{
