@@ -1,0 +1,84 @@
+# `make` or `make help` lists the targets. Two cores and Debian 12 are enough.
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+export PATH := $(PATH):/usr/local/go/bin
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+STATIC  := CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
+FUZZTIME ?= 30s
+GUESTS  ?= 6.1 6.12
+
+# Tests of the kernel need root. Off CI, sudo runs the test binaries and no more.
+ROOT := $(if $(filter-out 0,$(shell id -u)),-exec "sudo -E")
+
+##@ Build
+
+.PHONY: build
+build: ## bin/reconciler, one static binary
+	$(STATIC) -o bin/reconciler ./cmd/reconciler
+
+.PHONY: generate
+generate: ## write the generated files anew (the schema)
+	go generate ./...
+
+.PHONY: clean
+clean: ## remove what was built; downloaded kernels go too
+	rm -rf bin dist .cache
+
+##@ See it work
+
+.PHONY: demo
+demo: build ## watch it follow a Git repository, in throwaway network namespaces
+	$(if $(ROOT),sudo )bin/reconciler demo
+
+##@ Test
+
+.PHONY: test
+test: deps ## every test of this machine's kernel, with the race detector; needs root (or sudo)
+	test/root.sh
+	go test -race -json -timeout 8m $(ROOT) ./... | go run ./test/verdict
+
+.PHONY: test-guest
+test-guest: deps-guest ## the tests that want Debian's own kernels, under qemu; needs no root
+	for kernel in $(GUESTS); do go run ./test/guest -kernel "$$kernel"; done
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME (30s)
+	test/fuzz.sh $(FUZZTIME)
+
+.PHONY: bench
+bench: deps ## ratios against raw netlink and ip -batch, from one interleaved run; needs root
+	test/root.sh
+	go run $(ROOT) ./test/bench
+
+.PHONY: soak
+soak: deps ## the random walks of the tests, for ten minutes instead of seconds; needs root
+	test/root.sh
+	RECONCILER_SOAK=10m go test -count=1 -timeout 30m $(ROOT) -run 'Walk|Random' ./internal/...
+
+##@ Keep house
+
+.PHONY: lint
+lint: ## gofmt, go vet, staticcheck and the rules in test/rules
+	unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt: $$unformatted" >&2; exit 1; fi
+	go vet ./...
+	go tool staticcheck ./...
+	go test ./test/rules
+
+.PHONY: generate-check
+generate-check: ## fail when generated files are stale
+	test/fresh.sh
+
+.PHONY: deps deps-guest
+deps: # what the tests need beside Go, from Debian, if it is missing
+	test/deps.sh
+deps-guest:
+	test/deps.sh guest
+
+.PHONY: help
+help: ## this list
+	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' Makefile

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that tests need, and calls apt only when a
+# command is missing. With "guest" also those that boot another kernel.
+set -euo pipefail
+
+# command and the package that has it
+needs="ip:iproute2 git:git strace:strace gcc:gcc ping:iputils-ping"
+[ "${1:-}" != guest ] || needs="git:git qemu-system-x86_64:qemu-system-x86 dpkg-deb:dpkg ip:iproute2"
+
+missing=()
+for need in $needs; do
+	PATH="$PATH:/usr/sbin:/sbin" command -v "${need%%:*}" >/dev/null || missing+=("${need##*:}")
+done
+# gcc without the C library's headers cannot build the race detector's runtime
+[ "${1:-}" = guest ] || [ -e /usr/include/stdlib.h ] || missing+=(libc6-dev)
+[ -d /etc/ssl/certs ] || missing+=(ca-certificates)
+[ "${#missing[@]}" -gt 0 ] || exit 0
+
+echo "installing ${missing[*]}" >&2
+if ! command -v apt-get >/dev/null; then
+	echo "deps: this is no Debian; install what holds: ${missing[*]}" >&2
+	exit 1
+fi
+sudo=
+[ "$(id -u)" = 0 ] || sudo=sudo
+export DEBIAN_FRONTEND=noninteractive
+for try in 1 2 3; do
+	if $sudo apt-get update -qq && $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null; then
+		exit 0
+	fi
+	echo "deps: apt failed, try $try of 3" >&2
+	sleep $((try * 5))
+done
+exit 1

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Runs every fuzz target of the module for a while: fuzz.sh 30s
+set -euo pipefail
+for_each=${1:-30s}
+count=0
+for package in $(git grep -l '^func Fuzz' -- '*_test.go' | xargs -r dirname | sort -u); do
+	for target in $(go test -list '^Fuzz' "./$package" | grep '^Fuzz'); do
+		echo "== $package $target, $for_each"
+		go test -run '^$' -fuzz "^$target\$" -fuzztime "$for_each" "./$package"
+		count=$((count + 1))
+	done
+done
+if [ "$count" = 0 ]; then
+	echo "fuzz: no target found" >&2
+	exit 1
+fi
+echo "fuzz: $count targets, $for_each each"

@@ -1,0 +1,114 @@
+package rules
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// everything stands for all packages below internal, drivers included.
+const everything = "*"
+
+// layers says which packages of ours a package may import; imports run one
+// way, from the vocabulary at the top to the wiring at the bottom.
+var layers = []struct {
+	dir    string
+	may    []string
+	reason string
+}{
+	{"internal/resource", nil, "the vocabulary is what all others agree on"},
+	{"internal/strict", nil, "a decoder knows no meaning"},
+	{"internal/source", nil, "bytes and revisions; what they mean is for desired to say"},
+	{"internal/state", nil, "records on disk are plain values"},
+	{"internal/testns", nil, "every test of a real kernel stands on it"},
+	{"internal/agent", []string{"strict"}, "local policy is read before anything else exists"},
+	{"internal/desired", []string{"resource", "strict"}, "check needs no root, kernel or network"},
+	{"internal/observed", []string{"resource"}, "what is there, whoever reads it"},
+	{"internal/diff", []string{"resource", "observed"}, "diff knows no YAML, no kernel and no driver"},
+	{"internal/driver", []string{"resource", "observed", "diff"}, "the seam is told in the words of the plan"},
+	{"internal/driver/fake", []string{"resource", "observed", "diff", "driver"}, "a host in memory is a driver like any other"},
+	{"internal/driver/failpoint", []string{"resource", "observed", "diff", "driver"}, "it wraps a driver and knows none"},
+	{"internal/driver/netlink", []string{"resource", "observed", "diff", "driver", "state"}, "never another driver"},
+	{"internal/apply", []string{"resource", "observed", "diff", "driver"}, "plans are data, and this is their one interpreter"},
+	{"internal/intent", []string{"resource", "observed", "diff"}, "deciders are pure"},
+	{"internal/capture", []string{"resource", "observed"}, "the opposite direction of desired"},
+	{"internal/engine", []string{"resource", "observed", "diff", "driver", "apply", "intent", "desired", "source", "state", "agent", "strict"},
+		"the loop calls the stages in their order and knows no dataplane"},
+	{"internal/api", []string{"resource", "observed", "diff", "apply", "engine", "source"}, "what the daemon answers, in the engine's words"},
+	{"internal/demo", nil, "it shows the binary that users run, from outside"},
+	{"cmd", []string{everything}, "only the wiring knows everything"},
+	{"test", []string{everything}, "nothing that ships imports it"},
+}
+
+func TestImportsRunOneWay(t *testing.T) {
+	for dir, files := range byDir(parse(t)) {
+		may, ok := allowed(dir)
+		if !ok {
+			t.Errorf("%s: no line in layers says what it may import", dir)
+			continue
+		}
+		for _, f := range files {
+			for _, name := range f.imports() {
+				ours, found := strings.CutPrefix(name, module+"/internal/")
+				if found && !slices.Contains(may, ours) && !slices.Contains(may, everything) {
+					t.Errorf("%s imports internal/%s; %s may import %v", f.path, ours, dir, may)
+				}
+			}
+		}
+	}
+}
+
+// allowed is the line of the package itself, or for cmd and test of the folder
+// it stands below.
+func allowed(dir string) ([]string, bool) {
+	for _, l := range layers {
+		if l.dir == dir || slices.Contains(l.may, everything) && below(dir, l.dir) {
+			return l.may, true
+		}
+	}
+	return nil, false
+}
+
+func TestLayersExist(t *testing.T) {
+	dirs := byDir(parse(t))
+	for _, l := range layers {
+		if len(dirs[l.dir]) == 0 && !slices.Contains(l.may, everything) {
+			t.Errorf("layers has a line for %s, which has no Go file", l.dir)
+		}
+	}
+}
+
+// owners says where a library may be used; it can be replaced in one place.
+var owners = []struct {
+	library string
+	dirs    []string // empty: only in tests
+	reason  string
+}{
+	{"github.com/go-git/", []string{"internal/source", "internal/demo"}, "the parser of what strangers send stays in one package"},
+	{"github.com/fsnotify/", []string{"internal/source"}, "file events are hints, and only the source knows how to doubt them"},
+	{"github.com/spf13/cobra", []string{"cmd"}, "flags end where the wiring ends"},
+	{"github.com/prometheus/", []string{"internal/engine", "internal/api"}, "stages return values; the engine counts them"},
+	{"github.com/vishvananda/", nil, "the oracle of tests: what it shares with the product it cannot judge"},
+	{"github.com/rogpeppe/", nil, "for scenarios"},
+	{"github.com/google/go-cmp", nil, "for tests"},
+	{"github.com/santhosh-tekuri/", nil, "for tests of the schema"},
+	{"gopkg.in/yaml.v3", []string{"internal/strict", "internal/desired", "internal/agent", "internal/capture", "cmd"}, "YAML is read and written at the edges"},
+	{"os/exec", []string{"cmd", "internal/demo", "internal/testns", "test"}, "the daemon runs no other program: what comes from a repository must not find a way to"},
+	{"unsafe", nil, "nothing here is worth it"},
+}
+
+func TestLibrariesHaveOwners(t *testing.T) {
+	for _, f := range parse(t) {
+		for _, name := range f.imports() {
+			for _, o := range owners {
+				if strings.HasPrefix(name, o.library) && !f.test() && !ownedBy(f, o.dirs) {
+					t.Errorf("%s imports %s, which belongs to %v: %s", f.path, name, o.dirs, o.reason)
+				}
+			}
+		}
+	}
+}
+
+func ownedBy(f file, dirs []string) bool {
+	return below(f.path, "test") || slices.ContainsFunc(dirs, func(dir string) bool { return below(f.path, dir) })
+}
