@@ -2,13 +2,198 @@ package apply
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/hashicorp/go-multierror"
 
 	"reconciler/internal/diff"
 	"reconciler/internal/driver"
 )
 
-func run(context.Context, diff.Plan, []driver.Driver) Report { panic("apply: not built yet") }
+// run goes through the plan in its order. Operations of one driver that do not
+// wait for each other go to it together.
+func run(ctx context.Context, plan diff.Plan, drivers []driver.Driver) Report {
+	r := &runner{ctx: ctx, drivers: map[string]driver.Driver{}}
+	for _, d := range drivers {
+		r.drivers[d.Name()] = d
+	}
+	r.report = Report{Plan: plan, Results: make([]Result, len(plan.Ops))}
+	r.prepare()
+	for i := 0; i < len(plan.Ops) && ctx.Err() == nil; {
+		i = r.batch(i)
+	}
+	for i := range r.report.Results {
+		if res := &r.report.Results[i]; res.Outcome == NotRun && res.Err == nil {
+			res.Err = context.Cause(ctx)
+		}
+	}
+	return r.report
+}
+
+type runner struct {
+	ctx     context.Context
+	drivers map[string]driver.Driver
+	report  Report
+}
+
+// prepare does what may fail before anything is touched. What fails here is
+// failed, and blocks what waits for it.
+func (r *runner) prepare() {
+	for i, op := range r.report.Plan.Ops {
+		p, ok := r.drivers[op.Key.Driver].(driver.Preparer)
+		if !ok || r.ctx.Err() != nil {
+			continue
+		}
+		if err := p.Prepare(r.ctx, op); err != nil {
+			r.report.Results[i] = Result{Outcome: Failed, Err: fmt.Errorf("prepare %s: %w", op.Key, err)}
+		}
+	}
+}
+
+// batch applies the operations from start that can go together, and returns
+// the index of the next one.
+func (r *runner) batch(start int) int {
+	ops := r.report.Plan.Ops
+	name := ops[start].Key.Driver
+	var batch []diff.Op
+	var index []int
+	i := start
+	for ; i < len(ops) && ops[i].Key.Driver == name; i++ {
+		if waitsSince(ops[i], start) && r.pending(ops[i], index) {
+			break
+		}
+		if r.ready(i) {
+			batch, index = append(batch, ops[i]), append(index, i)
+		}
+	}
+	if len(batch) > 0 {
+		r.apply(name, batch, index)
+	}
+	return i
+}
+
+// waitsSince reports that an operation waits for one of this batch at all.
+func waitsSince(op diff.Op, start int) bool {
+	return len(op.After) > 0 && op.After[len(op.After)-1] >= start
+}
+
+// pending reports that an operation waits for one that is in the batch.
+func (r *runner) pending(op diff.Op, batch []int) bool {
+	for _, first := range op.After {
+		for at := len(batch) - 1; at >= 0 && batch[at] >= first; at-- {
+			if batch[at] == first {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// ready reports whether an operation can be done; it marks the blocked.
+func (r *runner) ready(i int) bool {
+	if r.report.Results[i].Outcome == Failed {
+		return false
+	}
+	for _, first := range r.report.Plan.Ops[i].After {
+		switch res := r.report.Results[first]; res.Outcome {
+		case Failed:
+			r.report.Results[i] = Result{Outcome: Blocked, By: first}
+			return false
+		case Blocked:
+			r.report.Results[i] = Result{Outcome: Blocked, By: res.By}
+			return false
+		}
+	}
+	return true
+}
+
+func (r *runner) apply(name string, batch []diff.Op, index []int) {
+	d, ok := r.drivers[name]
+	if !ok {
+		for _, i := range index {
+			r.report.Results[i] = Result{Outcome: Failed, Err: fmt.Errorf("no driver %q in this build", name)}
+		}
+		return
+	}
+	r.report.Batches++
+	errs := d.Apply(r.ctx, batch)
+	if len(errs) != len(batch) {
+		panic("apply: driver " + name + " did not answer for every operation")
+	}
+	for n, i := range index {
+		switch err := errs[n]; {
+		case err == nil:
+			r.report.Results[i] = Result{Outcome: Done}
+		case r.ctx.Err() != nil && errors.Is(err, r.ctx.Err()):
+			r.report.Results[i] = Result{Outcome: NotRun, Err: err}
+		default:
+			r.report.Results[i] = Result{Outcome: Failed, Err: err}
+		}
+	}
+}
 
 // Err returns the failures at the root, not what they blocked, as a
 // *multierror.Error; nil if all was done.
-func (r Report) Err() error { panic("apply: not built yet") }
+func (r Report) Err() error {
+	var all *multierror.Error
+	blocked := make(map[int]int)
+	for _, res := range r.Results {
+		if res.Outcome == Blocked {
+			blocked[res.By]++
+		}
+	}
+	notRun := 0
+	for i, res := range r.Results {
+		switch res.Outcome {
+		case Failed:
+			all = multierror.Append(all, r.rootError(i, blocked[i]))
+		case NotRun:
+			notRun++
+		}
+	}
+	if notRun > 0 {
+		all = multierror.Append(all, fmt.Errorf("%d operations were not reached", notRun))
+	}
+	if all == nil {
+		return nil
+	}
+	all.ErrorFormat = formatErrors
+	return all
+}
+
+func (r Report) rootError(i, blocked int) error {
+	op, err := r.Plan.Ops[i], r.Results[i].Err
+	if op.Origin != "" {
+		err = fmt.Errorf("%s: %w", op.Origin, err)
+	}
+	if blocked > 0 {
+		err = fmt.Errorf("%w (blocks %d more)", err, blocked)
+	}
+	return err
+}
+
+// formatErrors joins the first errors on lines of their own and counts the rest.
+func formatErrors(errs []error) string {
+	const few = 10
+	var lines []string
+	for _, err := range errs[:min(few, len(errs))] {
+		lines = append(lines, err.Error())
+	}
+	if more := len(errs) - few; more > 0 {
+		lines = append(lines, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Count returns how many operations had an outcome.
+func (r Report) Count(o Outcome) int {
+	n := 0
+	for _, res := range r.Results {
+		if res.Outcome == o {
+			n++
+		}
+	}
+	return n
+}

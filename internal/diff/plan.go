@@ -79,6 +79,9 @@ type Op struct {
 	Effects []string
 	// Disruption is what it costs the traffic; empty for nothing.
 	Disruption string
+	// Restores is set where the object was as wanted and an operation of this
+	// plan takes it along: this brings it back.
+	Restores bool
 	// Takes are the keys of our own objects that the kernel removes along with
 	// this operation and that are not wanted back: they have no Op.
 	Takes []resource.Key

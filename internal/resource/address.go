@@ -1,6 +1,9 @@
 package resource
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // KindAddress is an IP address on a link.
 const KindAddress Kind = "address"
@@ -63,25 +66,50 @@ func (a Address) Replaces(from Resource) bool {
 }
 
 // Disturbs lists what goes with an IPv4 address: the secondaries of its subnet
-// (unless promote_secondaries), and the routes that name it as their source.
+// (unless promote_secondaries), the routes that name it as their source, and
+// with the last IPv4 address of a link all IPv4 routes on it.
 func (a Address) Disturbs(to Resource, have View) []Key {
 	if next, ok := to.(Address); ok && !next.Replaces(a) {
 		return nil
 	}
+	on := have.On(a.Link)
+	gone := a.secondaries(on, have)
+	last := a.Prefix.Addr().Is4() && a.isLast(on, gone)
+	for _, o := range on {
+		r, ok := o.Resource.(Route)
+		if !ok || r.Protocol == protoKernel {
+			continue
+		}
+		if r.PrefSrc == a.Prefix.Addr() || last && r.To.Addr().Is4() {
+			gone = append(gone, r.Key())
+		}
+	}
+	return gone
+}
+
+// secondaries lists the addresses that go with a primary one.
+func (a Address) secondaries(on []Object, have View) []Key {
+	if a.Secondary || !a.Prefix.Addr().Is4() || promotes(a.Link, have) {
+		return nil
+	}
 	var keys []Key
-	for _, o := range have.On(a.Link) {
-		switch r := o.Resource.(type) {
-		case Address:
-			if !a.Secondary && r.Secondary && a.Prefix.Masked() == r.Prefix.Masked() && !promotes(a.Link, have) {
-				keys = append(keys, r.Key())
-			}
-		case Route:
-			if r.PrefSrc == a.Prefix.Addr() && r.Protocol != protoKernel {
-				keys = append(keys, r.Key())
-			}
+	for _, o := range on {
+		if b, ok := o.Resource.(Address); ok && b.Secondary && a.Prefix.Masked() == b.Prefix.Masked() {
+			keys = append(keys, b.Key())
 		}
 	}
 	return keys
+}
+
+// isLast reports whether no IPv4 address stays on the link.
+func (a Address) isLast(on []Object, gone []Key) bool {
+	for _, o := range on {
+		b, ok := o.Resource.(Address)
+		if ok && b.Prefix.Addr().Is4() && b.Prefix != a.Prefix && !slices.Contains(gone, b.Key()) {
+			return false
+		}
+	}
+	return true
 }
 
 const protoKernel = 2 // RTPROT_KERNEL

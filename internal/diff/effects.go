@@ -1,0 +1,239 @@
+package diff
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"reconciler/internal/resource"
+)
+
+// sideEffects predicts what the kernel takes along with each operation, plans
+// the return of what is wanted, drops deletions that happen by themselves, and
+// lists what is lost to others.
+func (c *comparison) sideEffects() {
+	planned := slices.Clone(c.ops)
+	disturbing := c.disturbers(planned)
+	if len(disturbing) == 0 {
+		return
+	}
+	ahead := c.ahead(disturbing)
+	for _, op := range disturbing {
+		c.disturb(op, ahead)
+	}
+	c.dropTaken()
+}
+
+// disturbers are the operations that take something along.
+func (c *comparison) disturbers(ops []*Op) []*Op {
+	var out []*Op
+	for _, op := range ops {
+		if d, ok := op.From.(resource.Disturber); ok && len(d.Disturbs(op.To, c.have.Objects)) > 0 {
+			out = append(out, op)
+		}
+	}
+	return out
+}
+
+// ahead is the state as it is when the disturbing operations run: changes that
+// would be undone by one of them are not in it, as they come after it.
+func (c *comparison) ahead(disturbing []*Op) *resource.Set {
+	first := c.have.Objects.Clone()
+	for _, op := range c.ops {
+		if op.To != nil && op.Verb != Replace {
+			first.Put(resource.Object{Resource: c.settled(op.To), Owner: resource.Ours})
+		}
+	}
+	later := map[resource.Key]bool{}
+	for _, op := range disturbing {
+		for _, k := range c.taken(op, first) {
+			later[k] = true
+		}
+	}
+	for k := range later {
+		if h, ok := c.have.Objects.Get(k); ok {
+			first.Put(h)
+		} else {
+			first.Remove(k)
+		}
+	}
+	return first
+}
+
+// settled is a resource as the kernel will show it: a new address in the
+// subnet of an older one becomes its secondary.
+func (c *comparison) settled(r resource.Resource) resource.Resource {
+	a, ok := r.(resource.Address)
+	if !ok || !a.Prefix.Addr().Is4() {
+		return r
+	}
+	for _, o := range c.have.Objects.On(a.Link) {
+		b, ok := o.Resource.(resource.Address)
+		if ok && !b.Secondary && b.Prefix != a.Prefix && sameSubnet(a.Prefix, b.Prefix) {
+			a.Secondary = true
+			return a
+		}
+	}
+	return a
+}
+
+func sameSubnet(a, b netip.Prefix) bool { return a.Masked() == b.Masked() }
+
+// taken lists what goes with an operation in a state, and what goes with that.
+func (c *comparison) taken(op *Op, view *resource.Set) []resource.Key {
+	d, ok := op.From.(resource.Disturber)
+	if !ok {
+		return nil
+	}
+	seen := map[resource.Key]bool{op.Key: true}
+	var keys []resource.Key
+	todo := d.Disturbs(op.To, view)
+	for len(todo) > 0 {
+		k := todo[0]
+		todo = todo[1:]
+		if seen[k] {
+			continue
+		}
+		seen[k] = true
+		keys = append(keys, k)
+		if o, ok := view.Get(k); ok && k.Kind != resource.KindLink {
+			if next, ok := o.Resource.(resource.Disturber); ok {
+				todo = append(todo, next.Disturbs(nil, view)...)
+			}
+		}
+	}
+	return keys
+}
+
+// disturb deals with everything that one operation takes along.
+func (c *comparison) disturb(op *Op, ahead *resource.Set) {
+	goes := map[resource.Key]bool{}
+	for _, k := range c.taken(op, ahead) {
+		goes[k] = true
+		c.takeOne(op, k)
+	}
+	// What would have gone but changes or lets go first must do so first.
+	for _, k := range c.taken(op, c.have.Objects) {
+		if !goes[k] {
+			c.after(op, c.byKey[k], false)
+		}
+	}
+}
+
+func (c *comparison) takeOne(op *Op, k resource.Key) {
+	h, had := c.have.Objects.Get(k)
+	w, wanted := c.want.Get(k)
+	switch {
+	case wanted && c.held[k] == "":
+		c.bringBack(op, w, h)
+	case had && h.Owner == resource.Ours && !wanted:
+		op.Takes = append(op.Takes, k)
+	case had && h.Owner == resource.Foreign:
+		c.lost[op] = append(c.lost[op], h)
+	}
+}
+
+// bringBack makes a wanted object again after an operation that takes it.
+func (c *comparison) bringBack(op *Op, w, h resource.Object) {
+	k := w.Key()
+	back := c.byKey[k]
+	if back == nil && c.downLink(w.Resource) != "" {
+		return
+	}
+	if back == nil {
+		back = c.add(&Op{Verb: Create, Key: k, To: w.Resource, Origin: w.Origin, Restores: true, Owner: h.Owner})
+	}
+	if back.Verb == Update || back.Verb == Replace {
+		back.Verb, back.From = Create, nil
+	}
+	if back.Reason == "" && h.Resource != nil {
+		back.Reason = "goes with " + op.Key.Name
+	}
+	c.after(back, op, true)
+}
+
+// dropTaken removes deletions of what goes by itself. Where two deletions take
+// each other (the ends of a pair), the first by key stays.
+func (c *comparison) dropTaken() {
+	dropped := map[*Op]bool{}
+	for _, op := range c.ops {
+		if dropped[op] {
+			continue
+		}
+		for _, k := range op.Takes {
+			if del := c.gone[k]; del != nil && del != op && !dropped[del] {
+				dropped[del] = true
+				delete(c.gone, k)
+			}
+		}
+	}
+	c.ops = slices.DeleteFunc(c.ops, func(op *Op) bool { return dropped[op] })
+	for op := range dropped {
+		delete(c.before, op)
+	}
+	for op, edges := range c.before {
+		c.before[op] = slices.DeleteFunc(edges, func(e edge) bool { return dropped[e.op] })
+	}
+	for _, op := range c.ops {
+		c.tellLost(op)
+	}
+}
+
+// tellLost notes the foreign objects that go with an operation.
+func (c *comparison) tellLost(op *Op) {
+	counts := map[string]int{}
+	for _, o := range c.lost[op] {
+		what := string(o.Key().Kind)
+		if o.Origin != "" {
+			what += " (" + o.Origin + ")"
+		}
+		counts[what]++
+	}
+	if len(counts) == 0 {
+		return
+	}
+	var parts []string
+	for what, n := range counts {
+		parts = append(parts, fmt.Sprintf("%d %s", n, what))
+	}
+	slices.Sort(parts)
+	text := "foreign objects go with it: " + strings.Join(parts, ", ")
+	op.Effects = append(op.Effects, text)
+	c.notes = append(c.notes, Note{Code: Lost, Key: op.Key, Text: text, Origin: op.Origin})
+}
+
+// holdMore marks operations that would take something of a protected link
+// along that does not come back. It reports whether there were any, in which
+// case the comparison starts over without them.
+func (c *comparison) holdMore() bool {
+	if len(c.protected) == 0 {
+		return false
+	}
+	more := false
+	for _, op := range c.ops {
+		if why := c.endangers(op); why != "" && c.held[op.Key] == "" {
+			c.held[op.Key] = why
+			more = true
+		}
+	}
+	return more
+}
+
+func (c *comparison) endangers(op *Op) string {
+	from, isLink := op.From.(resource.Link)
+	if to, ok := op.To.(resource.Link); isLink && ok && c.protected[from.Name] && from.State == resource.Up && to.State == resource.Down {
+		return "protected: not taken down"
+	}
+	for _, o := range c.lost[op] {
+		if c.isProtected(o.Resource) {
+			return "protected: " + o.Key().String() + " would go with it"
+		}
+	}
+	for _, k := range op.Takes {
+		if o, ok := c.have.Objects.Get(k); ok && c.isProtected(o.Resource) {
+			return "protected: " + k.String() + " would go with it"
+		}
+	}
+	return ""
+}
