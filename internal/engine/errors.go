@@ -1,0 +1,27 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+)
+
+// What a caller can act on.
+var (
+	ErrStopped   = errors.New("engine stopped")
+	ErrUnknown   = errors.New("revision is not kept")         // rollback, approve
+	ErrNothing   = errors.New("there is nothing to act on")   // confirm, resume, approve
+	ErrNoDesired = errors.New("no valid desired state yet")   // plan
+	ErrRange     = errors.New("time is out of range")         // suspend, rollback
+	ErrBusy      = errors.New("an apply waits for a confirm") // rollback
+)
+
+// PanicError is a panic of one of the engine's goroutines.
+type PanicError struct {
+	Task  string
+	Value any
+	Stack []byte
+}
+
+func (e *PanicError) Error() string {
+	return fmt.Sprintf("panic in %s: %v\n%s", e.Task, e.Value, e.Stack)
+}
