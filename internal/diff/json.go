@@ -18,7 +18,7 @@ type planJSON struct {
 	Counts   Counts           `json:"counts"`
 	Observed string           `json:"observed"`
 	Ops      []opJSON         `json:"ops"`
-	Notes    []noteJSON       `json:"notes"`
+	Notes    []Note       `json:"notes"`
 	Blind    []observed.Blind `json:"blind"`
 	Left     []observed.Tally `json:"left"`
 }
@@ -38,18 +38,11 @@ type opJSON struct {
 	Takes      []resource.Key    `json:"takes,omitempty"`
 }
 
-type noteJSON struct {
-	Code   NoteCode      `json:"code"`
-	Key    *resource.Key `json:"key,omitempty"`
-	Text   string        `json:"text,omitempty"`
-	Origin string        `json:"origin,omitempty"`
-}
-
 // MarshalJSON writes a plan whole: it can be read back and applied.
 func (p Plan) MarshalJSON() ([]byte, error) {
 	j := planJSON{
 		Version: planVersion, InSync: p.InSync(), Counts: Count(p), Observed: p.Observed,
-		Ops: make([]opJSON, 0, len(p.Ops)), Notes: make([]noteJSON, 0, len(p.Notes)),
+		Ops: make([]opJSON, 0, len(p.Ops)), Notes: append([]Note{}, p.Notes...),
 		Blind: append([]observed.Blind{}, p.Blind...), Left: append([]observed.Tally{}, p.Left...),
 	}
 	for _, op := range p.Ops {
@@ -57,13 +50,6 @@ func (p Plan) MarshalJSON() ([]byte, error) {
 			op.Verb, op.Key, wrap(op.From), wrap(op.To), op.Owner, op.Fields, op.After,
 			op.Origin, op.Reason, op.Effects, op.Disruption, op.Takes,
 		})
-	}
-	for _, n := range p.Notes {
-		note := noteJSON{Code: n.Code, Text: n.Text, Origin: n.Origin}
-		if n.Key != (resource.Key{}) {
-			note.Key = &n.Key
-		}
-		j.Notes = append(j.Notes, note)
 	}
 	return json.Marshal(j)
 }
@@ -78,20 +64,13 @@ func (p *Plan) UnmarshalJSON(b []byte) error {
 	if j.Version != planVersion {
 		return fmt.Errorf("read plan: version %d is not known to this build, which reads %d", j.Version, planVersion)
 	}
-	*p = Plan{Observed: j.Observed, Blind: j.Blind, Left: j.Left}
+	*p = Plan{Observed: j.Observed, Notes: j.Notes, Blind: j.Blind, Left: j.Left}
 	for i, o := range j.Ops {
 		op, err := o.op(i)
 		if err != nil {
 			return fmt.Errorf("read plan: operation %d: %w", i, err)
 		}
 		p.Ops = append(p.Ops, op)
-	}
-	for _, n := range j.Notes {
-		note := Note{Code: n.Code, Text: n.Text, Origin: n.Origin}
-		if n.Key != nil {
-			note.Key = *n.Key
-		}
-		p.Notes = append(p.Notes, note)
 	}
 	return nil
 }

@@ -111,11 +111,11 @@ func (c NoteCode) InSync() bool { return c == LeftAlone || c == Released || c ==
 
 // Note is what a plan says beside its operations.
 type Note struct {
-	Code NoteCode
-	Key  resource.Key // zero where it is about several
-	Text string
+	Code NoteCode     `json:"code"`
+	Key  resource.Key `json:"key,omitzero"` // zero where it is about several
+	Text string       `json:"text,omitempty"`
 	// Origin is where YAML declares it, as file:line.
-	Origin string
+	Origin string `json:"origin,omitempty"`
 }
 
 // Plan is an ordered list of changes: executing it front to back is correct.
