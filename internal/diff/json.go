@@ -18,7 +18,7 @@ type planJSON struct {
 	Counts   Counts           `json:"counts"`
 	Observed string           `json:"observed"`
 	Ops      []opJSON         `json:"ops"`
-	Notes    []Note       `json:"notes"`
+	Notes    []Note           `json:"notes"`
 	Blind    []observed.Blind `json:"blind"`
 	Left     []observed.Tally `json:"left"`
 }
