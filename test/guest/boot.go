@@ -1,0 +1,100 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+
+	"reconciler/test/guest/script"
+)
+
+// boot runs the guest and returns how many tests passed in it.
+func (g guest) boot(ctx context.Context, image, initrd string) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, g.Timeout)
+	defer cancel()
+	qemu := exec.CommandContext(ctx, "qemu-system-x86_64",
+		"-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1536",
+		"-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio",
+		"-kernel", image, "-initrd", initrd,
+		"-append", "console=ttyS0 quiet panic=-1 oops=panic")
+	qemu.Stderr = os.Stderr
+	console, err := qemu.StdoutPipe()
+	if err != nil {
+		return 0, err
+	}
+	if err := qemu.Start(); err != nil {
+		return 0, err
+	}
+	c := g.listen(console)
+	if err := qemu.Wait(); err != nil && ctx.Err() == nil {
+		return 0, fmt.Errorf("qemu: %w", err)
+	}
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return 0, fmt.Errorf("not done after %v, the last line was %q", g.Timeout, c.last)
+	}
+	return c.passed, c.verdict()
+}
+
+// console is what a guest said.
+type console struct {
+	passed   int
+	failures []string
+	done     bool
+	last     string
+}
+
+// listen reads the console until the guest is off. It prints what tests say,
+// or everything if that is asked for.
+func (g guest) listen(r io.Reader) console {
+	var c console
+	testing := g.Verbose
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		line := strings.TrimRight(lines.Text(), "\r")
+		testing = testing || strings.HasPrefix(line, "=== BINARY")
+		if testing && !strings.HasPrefix(line, "=== RUN") {
+			fmt.Println("  " + line)
+		}
+		c.hear(line)
+	}
+	if err := lines.Err(); err != nil {
+		c.failures = append(c.failures, err.Error())
+	}
+	return c
+}
+
+// hear takes one line, as `go test -v` or the kernel prints it.
+func (c *console) hear(line string) {
+	if line == "" {
+		return
+	}
+	c.last = line
+	switch trimmed := strings.TrimSpace(line); {
+	case strings.HasPrefix(line, "--- PASS"):
+		c.passed++
+	case strings.HasPrefix(trimmed, "--- FAIL"), strings.HasPrefix(trimmed, "--- SKIP"),
+		strings.Contains(line, "no tests to run"), strings.Contains(line, "Kernel panic"),
+		strings.HasPrefix(line, "panic:"), strings.HasPrefix(line, "init:"):
+		c.failures = append(c.failures, trimmed)
+	case line == script.Done:
+		c.done = true
+	}
+}
+
+func (c *console) verdict() error {
+	switch {
+	case len(c.failures) > 0:
+		return fmt.Errorf("%d failures:\n  %s", len(c.failures), strings.Join(c.failures, "\n  "))
+	case !c.done:
+		return fmt.Errorf("powered off before its tests were through, the last line was %q", c.last)
+	case c.passed == 0:
+		return errors.New("no test ran")
+	}
+	return nil
+}

@@ -1,0 +1,74 @@
+// Guest runs tests on a kernel of Debian's, under qemu without KVM: those that
+// want kinds of link which the kernel at hand has not.
+//
+//	go run ./test/guest -kernel 6.12
+//
+// It runs every test whose name begins with TestGuest, wherever it stands.
+// Such a test skips unless RECONCILER_GUEST=1, and there it must run: in the
+// guest a skip is a failure, and so is a package in which no test ran.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"time"
+)
+
+func main() {
+	kernel := flag.String("kernel", "6.1", "version of Debian's kernel: 6.1 or 6.12")
+	run := flag.String("run", "TestGuest", "pattern of the tests to run")
+	timeout := flag.Duration("timeout", 4*time.Minute, "for the guest, from power on to power off")
+	verbose := flag.Bool("v", false, "print all that the guest's console says")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	g := guest{Version: *kernel, Run: *run, Timeout: *timeout, Verbose: *verbose}
+	if err := g.test(ctx, ".cache/guest"); err != nil {
+		fmt.Fprintln(os.Stderr, "guest:", err)
+		os.Exit(1)
+	}
+}
+
+// guest is one run of one kernel.
+type guest struct {
+	Version string
+	Run     string
+	Timeout time.Duration
+	Verbose bool
+}
+
+// test fetches the kernel, builds what runs in it, boots it and judges what it
+// says. cache is kept from run to run.
+func (g guest) test(ctx context.Context, cache string) error {
+	start := time.Now()
+	k, err := fetchKernel(ctx, g.Version, cache)
+	if err != nil {
+		return fmt.Errorf("fetch kernel %s: %w", g.Version, err)
+	}
+	modules, err := k.closure(wanted)
+	if err != nil {
+		return fmt.Errorf("find modules of %s: %w", k.release, err)
+	}
+	work, err := os.MkdirTemp("", "reconciler-guest-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(work)
+	initrd := filepath.Join(work, "initrd")
+	packages, err := g.writeInitrd(ctx, initrd, work, modules)
+	if err != nil {
+		return fmt.Errorf("build initrd: %w", err)
+	}
+	fmt.Printf("guest %s: %d packages built in %.1fs\n", k.release, packages, time.Since(start).Seconds())
+	booted := time.Now()
+	tests, err := g.boot(ctx, k.image, initrd)
+	if err != nil {
+		return fmt.Errorf("kernel %s: %w", k.release, err)
+	}
+	fmt.Printf("guest %s: %d tests passed in %.1fs\n", k.release, tests, time.Since(booted).Seconds())
+	return nil
+}

@@ -1,0 +1,24 @@
+// Package script is what the builder of a guest tells the guest's init.
+//
+// It owns the words between the two and nothing else.
+package script
+
+// Path is where the script stands in the guest, as JSON.
+const Path = "/script.json"
+
+// Done begins the last line of a guest that went through its whole script.
+// Without it the guest panicked, hung or was killed.
+const Done = "=== GUEST DONE"
+
+// Script is all that a guest does between power on and power off.
+type Script struct {
+	Modules []string // to load, in this order
+	Tests   []Test
+}
+
+// Test is a test binary to run.
+type Test struct {
+	Dir    string // to run it in
+	Binary string
+	Run    string // pattern of the tests
+}
