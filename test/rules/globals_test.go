@@ -1,48 +1,49 @@
 package rules
 
 import (
+	"fmt"
 	"go/ast"
 	"go/token"
 	"strings"
-	"testing"
 )
 
-func TestNoInit(t *testing.T) {
-	for _, f := range parse(t) {
+func initFunctions(files []file) (found []string) {
+	for _, f := range files {
 		for _, decl := range f.tree.Decls {
 			if fn, ok := decl.(*ast.FuncDecl); ok && fn.Recv == nil && fn.Name.Name == "init" {
-				t.Errorf("%s: init runs before main can say what it wants; list things where they are used", f.at(fn))
+				found = append(found, f.at(fn)+" declares init")
 			}
 		}
 	}
+	return found
 }
 
-// TestGlobalsAreConstant allows what Go cannot write as a constant (errors,
-// expressions, tables) as long as nothing in the package changes it. What
-// changes belongs to a value that somebody made and can make twice.
-func TestGlobalsAreConstant(t *testing.T) {
-	for _, files := range byDir(parse(t)) {
+// changingGlobals allows what Go cannot write as a constant (errors,
+// expressions, tables) as long as nothing in the package changes it.
+func changingGlobals(files []file) (found []string) {
+	for _, files := range byDir(files) {
 		globals := make(map[string]bool)
 		for _, f := range files {
 			for _, decl := range f.tree.Decls {
 				if gen, ok := decl.(*ast.GenDecl); ok && gen.Tok == token.VAR {
-					declared(t, f, gen, globals)
+					found = append(found, unset(f, gen, globals)...)
 				}
 			}
 		}
 		for _, f := range files {
 			for _, decl := range f.tree.Decls {
 				if fn, ok := decl.(*ast.FuncDecl); ok && fn.Body != nil {
-					changes(t, f, fn, globals)
+					found = append(found, changes(f, fn, globals)...)
 				}
 			}
 		}
 	}
+	return found
 }
 
-// declared notes the names of a declaration and complains about those that
-// make sense only if they change.
-func declared(t *testing.T, f file, gen *ast.GenDecl, globals map[string]bool) {
+// unset notes the names of a declaration and finds those that make sense only
+// if they change.
+func unset(f file, gen *ast.GenDecl, globals map[string]bool) (found []string) {
 	embedded := gen.Doc != nil && strings.Contains(docText(gen.Doc), "//go:embed")
 	for _, spec := range gen.Specs {
 		value := spec.(*ast.ValueSpec)
@@ -52,12 +53,13 @@ func declared(t *testing.T, f file, gen *ast.GenDecl, globals map[string]bool) {
 		switch {
 		case embedded:
 		case len(value.Values) == 0:
-			t.Errorf("%s: %s has no value, so something must set it", f.at(value), value.Names[0].Name)
+			found = append(found, f.at(value)+": a global without a value, so something sets it")
 		case made(value.Values[0]):
-			t.Errorf("%s: %s is made empty, so something must fill it", f.at(value), value.Names[0].Name)
+			found = append(found, f.at(value)+": a global made empty, so something fills it")
 		}
 	}
 	delete(globals, "_")
+	return found
 }
 
 func docText(g *ast.CommentGroup) string {
@@ -80,12 +82,12 @@ func made(x ast.Expr) bool {
 	return false
 }
 
-// changes complains about each change of a global in a function.
-func changes(t *testing.T, f file, fn *ast.FuncDecl, globals map[string]bool) {
+// changes finds each change of a global in a function.
+func changes(f file, fn *ast.FuncDecl, globals map[string]bool) (found []string) {
 	local := locals(fn)
 	report := func(x ast.Expr) {
 		if name := base(x); globals[name] && !local[name] {
-			t.Errorf("%s: %s changes the global %s", f.at(x), fn.Name.Name, name)
+			found = append(found, fmt.Sprintf("%s: %s changes the global %s", f.at(x), fn.Name.Name, name))
 		}
 	}
 	ast.Inspect(fn.Body, func(n ast.Node) bool {
@@ -109,6 +111,7 @@ func changes(t *testing.T, f file, fn *ast.FuncDecl, globals map[string]bool) {
 		}
 		return true
 	})
+	return found
 }
 
 // base is the name at the root of x.f[i].g.

@@ -1,9 +1,9 @@
 package rules
 
 import (
+	"fmt"
 	"slices"
 	"strings"
-	"testing"
 )
 
 // everything stands for all packages below internal, drivers included.
@@ -40,22 +40,24 @@ var layers = []struct {
 	{"test", []string{everything}, "nothing that ships imports it"},
 }
 
-func TestImportsRunOneWay(t *testing.T) {
-	for dir, files := range byDir(parse(t)) {
+// importsAgainstLayers finds imports that run the other way.
+func importsAgainstLayers(files []file) (found []string) {
+	for dir, files := range byDir(files) {
 		may, ok := allowed(dir)
 		if !ok {
-			t.Errorf("%s: no line in layers says what it may import", dir)
+			found = append(found, dir+": no line in layers says what it may import")
 			continue
 		}
 		for _, f := range files {
 			for _, name := range f.imports() {
-				ours, found := strings.CutPrefix(name, module+"/internal/")
-				if found && !slices.Contains(may, ours) && !slices.Contains(may, everything) {
-					t.Errorf("%s imports internal/%s; %s may import %v", f.path, ours, dir, may)
+				ours, internal := strings.CutPrefix(name, module+"/internal/")
+				if internal && !slices.Contains(may, ours) && !slices.Contains(may, everything) {
+					found = append(found, fmt.Sprintf("%s imports internal/%s; it may import %v", f.path, ours, may))
 				}
 			}
 		}
 	}
+	return found
 }
 
 // allowed is the line of the package itself, or for cmd and test of the folder
@@ -69,13 +71,15 @@ func allowed(dir string) ([]string, bool) {
 	return nil, false
 }
 
-func TestLayersExist(t *testing.T) {
-	dirs := byDir(parse(t))
+// layersWithoutCode finds lines that outlived their package.
+func layersWithoutCode(files []file) (found []string) {
+	dirs := byDir(files)
 	for _, l := range layers {
 		if len(dirs[l.dir]) == 0 && !slices.Contains(l.may, everything) {
-			t.Errorf("layers has a line for %s, which has no Go file", l.dir)
+			found = append(found, "layers has a line for "+l.dir+", which has no Go file")
 		}
 	}
+	return found
 }
 
 // owners says where a library may be used; it can be replaced in one place.
@@ -97,18 +101,16 @@ var owners = []struct {
 	{"unsafe", nil, "nothing here is worth it"},
 }
 
-func TestLibrariesHaveOwners(t *testing.T) {
-	for _, f := range parse(t) {
+// librariesAstray finds libraries outside the folders that own them.
+func librariesAstray(files []file) (found []string) {
+	for _, f := range files {
 		for _, name := range f.imports() {
 			for _, o := range owners {
-				if strings.HasPrefix(name, o.library) && !f.test() && !ownedBy(f, o.dirs) {
-					t.Errorf("%s imports %s, which belongs to %v: %s", f.path, name, o.dirs, o.reason)
+				if strings.HasPrefix(name, o.library) && !f.test() && !f.below(o.dirs) && !below(f.path, "test") {
+					found = append(found, fmt.Sprintf("%s imports %s, which belongs to %v: %s", f.path, name, o.dirs, o.reason))
 				}
 			}
 		}
 	}
-}
-
-func ownedBy(f file, dirs []string) bool {
-	return below(f.path, "test") || slices.ContainsFunc(dirs, func(dir string) bool { return below(f.path, dir) })
+	return found
 }

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"bytes"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -22,7 +24,6 @@ const module = "reconciler"
 // file is one Go file of the module.
 type file struct {
 	path  string // relative to the root, with slashes
-	text  string
 	set   *token.FileSet
 	tree  *ast.File
 	lines int
@@ -36,6 +37,11 @@ func (f file) generated() bool { return ast.IsGenerated(f.tree) }
 func (f file) at(n ast.Node) string {
 	p := f.set.Position(n.Pos())
 	return fmt.Sprintf("%s:%d", f.path, p.Line)
+}
+
+// below tells whether the file is, or stands below, one of some paths.
+func (f file) below(paths []string) bool {
+	return slices.ContainsFunc(paths, func(p string) bool { return below(f.path, p) })
 }
 
 // imports are the paths that the file imports.
@@ -84,19 +90,18 @@ func parseFile(name string) (file, error) {
 	if err != nil {
 		return file{}, err
 	}
-	set := token.NewFileSet()
-	tree, err := parser.ParseFile(set, name, text, parser.ParseComments)
+	rel, err := filepath.Rel(root, name)
 	if err != nil {
 		return file{}, err
 	}
-	rel, err := filepath.Rel(root, name)
-	return file{
-		path:  filepath.ToSlash(rel),
-		text:  string(text),
-		set:   set,
-		tree:  tree,
-		lines: strings.Count(string(text), "\n"),
-	}, err
+	return parseText(filepath.ToSlash(rel), text)
+}
+
+// parseText parses what stands, or would stand, at a path.
+func parseText(name string, text []byte) (file, error) {
+	set := token.NewFileSet()
+	tree, err := parser.ParseFile(set, name, text, parser.ParseComments)
+	return file{path: name, set: set, tree: tree, lines: bytes.Count(text, []byte("\n"))}, err
 }
 
 // byDir groups what ships, tests and generated files aside, by folder.
