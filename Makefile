@@ -35,6 +35,10 @@ clean: ## remove what was built; downloaded kernels go too
 demo: build ## watch it follow a Git repository, in throwaway network namespaces
 	$(if $(ROOT),sudo )bin/reconciler demo
 
+.PHONY: play
+play: build ## a repository, a namespace, the daemon, and a shell to push from
+	$(if $(ROOT),sudo )docs/play.sh bin/reconciler
+
 ##@ Test
 
 .PHONY: test
