@@ -62,26 +62,36 @@ func (d *dir) Sync() {
 }
 
 func (d *dir) Run(ctx context.Context, deliver func(Tree), health func(error)) error {
-	h := newHints(d.log)
+	h := &hints{log: d.log}
 	defer h.Close()
 	s := settling{poll: d.poll, deliver: deliver, health: once(health)}
-	looked := time.Now()
+	var looked, next time.Time
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	next := looked
 	for {
+		hinted := false
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-h.C:
-			next = earlier(next, later(looked.Add(settle), time.Now().Add(hintDelay)))
 		case <-d.wake:
 			next = time.Now()
+		case _, ok := <-h.Events():
+			if !ok {
+				h.Close()
+			}
+			hinted = true
+		case err := <-h.Errors():
+			d.log.Debug("watch", "source", d.String(), "error", err)
+			h.Close() // and open another: nobody knows what this one missed
+			hinted = true
 		case <-timer.C:
 			r := readDir(d.path)
-			h.Watch(append(around(d.path), r.dirs...))
 			looked = time.Now()
 			next = looked.Add(s.look(r, looked))
+			hinted = h.Watch(append(around(d.path), r.dirs...))
+		}
+		if hinted {
+			next = earlier(next, later(looked.Add(settle), time.Now().Add(hintDelay)))
 		}
 		timer.Reset(time.Until(next))
 	}

@@ -96,7 +96,7 @@ type git struct {
 
 	taken    string // commit delivered last
 	failures int    // in a row
-	stuck    chan struct{}
+	ops      operations
 }
 
 // NewGit follows a ref of a repository. It fails only on options that can
@@ -178,7 +178,7 @@ func jitter(d time.Duration) time.Duration {
 // last.
 func (g *git) look(ctx context.Context) (*Tree, error) {
 	var t target
-	err := g.bounded(ctx, g.opt.Timeout, func(ctx context.Context) (err error) {
+	err := g.ops.Run(ctx, g.opt.Timeout, func(ctx context.Context) (err error) {
 		t, err = g.resolve(ctx)
 		return err
 	})
@@ -189,7 +189,7 @@ func (g *git) look(ctx context.Context) (*Tree, error) {
 		return nil, nil
 	}
 	var tree Tree
-	err = g.bounded(ctx, fetchFactor*g.opt.Timeout, func(ctx context.Context) (err error) {
+	err = g.ops.Run(ctx, fetchFactor*g.opt.Timeout, func(ctx context.Context) (err error) {
 		tree, err = g.obtain(ctx, t)
 		return err
 	})
@@ -240,59 +240,6 @@ func (g *git) tryObtain(ctx context.Context, t target) (Tree, error) {
 		}
 	}
 	return g.cache.Tree(ctx, t.Commit, g.opt.Path)
-}
-
-// bounded runs an operation that may ignore its context. One that does is left
-// alone, and no other is begun until it ends.
-func (g *git) bounded(ctx context.Context, limit time.Duration, op func(context.Context) error) error {
-	if g.stuck != nil {
-		select {
-		case <-g.stuck:
-			g.stuck = nil
-		default:
-			return fmt.Errorf("%w: an earlier operation still hangs", ErrUnreachable)
-		}
-	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	done, result := make(chan struct{}), make(chan error, 1)
-	go func() {
-		defer close(done)
-		result <- recovered(ctx, op)
-	}()
-	select {
-	case err := <-result:
-		<-done
-		return timedOut(ctx, err, limit)
-	case <-ctx.Done():
-	}
-	const grace = 2 * time.Second // for the context to be heard
-	select {
-	case err := <-result:
-		<-done
-		return timedOut(ctx, err, limit)
-	case <-time.After(grace):
-		g.stuck = done
-		return fmt.Errorf("%w: no end after %v", ErrUnreachable, limit)
-	}
-}
-
-// recovered makes an error of a panic: what is parsed comes from outside, and
-// a broken repository must not take the daemon down.
-func recovered(ctx context.Context, op func(context.Context) error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: panic: %v", ErrCorrupt, p)
-		}
-	}()
-	return op(ctx)
-}
-
-func timedOut(ctx context.Context, err error, limit time.Duration) error {
-	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return fmt.Errorf("%w: no answer within %v", ErrUnreachable, limit)
-	}
-	return err
 }
 
 // isHash reports a full commit hash in hexadecimal digits.

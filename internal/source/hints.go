@@ -12,31 +12,38 @@ import (
 // miss changes and report some that are none: whoever listens looks for
 // himself, and polls as well.
 type hints struct {
-	// C holds at most one hint.
-	C   chan struct{}
-	log *slog.Logger
-
+	log     *slog.Logger
 	watcher *fsnotify.Watcher // nil while there is none to be had
-	done    chan struct{}     // closed when the watcher's listener has ended
 	watched map[string]os.FileInfo
+	warned  bool
 }
 
-func newHints(log *slog.Logger) *hints {
-	return &hints{C: make(chan struct{}, 1), log: log}
+// Events is nil while there is no watcher. What it carries is of no interest.
+func (h *hints) Events() <-chan fsnotify.Event {
+	if h.watcher == nil {
+		return nil
+	}
+	return h.watcher.Events
 }
 
-// Watch makes dirs the set of watched directories. One that was replaced under
-// the same name is watched anew. Where a watch is refused, there is none.
-func (h *hints) Watch(dirs []string) {
-	if !h.start() {
-		return
+// Errors is the same for troubles, such as an overflow of the kernel's queue.
+// They are as good a reason to look as an event.
+func (h *hints) Errors() <-chan error {
+	if h.watcher == nil {
+		return nil
 	}
-	want := make(map[string]os.FileInfo, len(dirs))
-	for _, dir := range dirs {
-		if info, err := os.Stat(dir); err == nil {
-			want[dir] = info
-		}
+	return h.watcher.Errors
+}
+
+// Watch makes dirs the set of watched directories, and reports whether some
+// are new: what was read in them before may have changed unseen. One that was
+// replaced under the same name is watched anew. Where a watch is refused,
+// there is none.
+func (h *hints) Watch(dirs []string) (added bool) {
+	if !h.open() {
+		return false
 	}
+	want := identities(dirs)
 	for dir, was := range h.watched {
 		if now, ok := want[dir]; !ok || !os.SameFile(was, now) {
 			_ = h.watcher.Remove(dir) // the kernel may have done so already
@@ -48,70 +55,52 @@ func (h *hints) Watch(dirs []string) {
 			continue
 		}
 		if err := h.watcher.Add(dir); err != nil {
-			h.log.Warn("cannot watch, polling only", "dir", dir, "error", err)
+			h.warn(dir, err)
 			continue
 		}
-		h.watched[dir] = info
-		h.hint() // it was not watched while it was read
+		h.watched[dir], added = info, true
 	}
+	return added
 }
 
-// start makes sure that there is a living watcher.
-func (h *hints) start() bool {
-	select {
-	case <-h.done: // nil blocks: never started
-		h.Close()
-	default:
+func identities(dirs []string) map[string]os.FileInfo {
+	found := make(map[string]os.FileInfo, len(dirs))
+	for _, dir := range dirs {
+		if info, err := os.Stat(dir); err == nil {
+			found[dir] = info
+		}
 	}
+	return found
+}
+
+// open makes sure that there is a watcher.
+func (h *hints) open() bool {
 	if h.watcher != nil {
 		return true
 	}
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
-		h.log.Warn("cannot watch, polling only", "error", err)
+		h.warn("", err)
 		return false
 	}
-	h.watcher, h.done, h.watched = w, make(chan struct{}), make(map[string]os.FileInfo)
-	go h.listen(w, h.done)
+	h.watcher, h.watched = w, make(map[string]os.FileInfo)
 	return true
 }
 
-// listen empties the watcher, so that it never waits for us. An error, such as
-// an overflow of its queue, is as good a reason to look as an event.
-func (h *hints) listen(w *fsnotify.Watcher, done chan struct{}) {
-	defer close(done)
-	events, errs := w.Events, w.Errors
-	for events != nil && errs != nil {
-		select {
-		case _, ok := <-events:
-			if !ok {
-				events = nil
-			}
-		case err, ok := <-errs:
-			if !ok {
-				errs = nil
-			}
-			h.log.Debug("watch", "error", err)
-		}
-		h.hint()
+// warn tells the first refusal; the rest would be said at every look.
+func (h *hints) warn(dir string, err error) {
+	if !h.warned {
+		h.log.Warn("cannot watch, polling only", "dir", dir, "error", err)
 	}
+	h.warned = true
 }
 
-func (h *hints) hint() {
-	select {
-	case h.C <- struct{}{}:
-	default:
-	}
-}
-
-// Close ends the watching and its goroutines.
+// Close ends the watching; Watch begins it anew.
 func (h *hints) Close() {
-	if h.watcher == nil {
-		return
+	if h.watcher != nil {
+		_ = h.watcher.Close()
+		h.watcher = nil
 	}
-	_ = h.watcher.Close()
-	<-h.done
-	h.watcher, h.done, h.watched = nil, nil, nil
 }
 
 // around is the directories that tell of a change of the path itself: those

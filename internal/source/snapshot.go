@@ -1,0 +1,345 @@
+package source
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"reconciler/internal/state"
+)
+
+// Bounds of a Store. The snapshots that a way back needs stay whatever the
+// bounds say.
+const (
+	MaxSnapshots     = 20
+	MaxSnapshotBytes = 64 << 20
+)
+
+const (
+	indexName   = "index.json"
+	treeSuffix  = ".tree"
+	minPrefix   = 4
+	maxRevision = 128
+)
+
+// Verdict is what became of a revision.
+type Verdict uint8
+
+// Verdicts. A bad revision is in quarantine.
+const (
+	Unjudged Verdict = iota
+	Good
+	Bad
+)
+
+func (v Verdict) String() string {
+	switch v {
+	case Unjudged:
+		return "unknown"
+	case Good:
+		return "good"
+	case Bad:
+		return "bad"
+	}
+	return fmt.Sprintf("Verdict(%d)", uint8(v))
+}
+
+// MarshalText writes the verdict as a word.
+func (v Verdict) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (v *Verdict) UnmarshalText(text []byte) error {
+	for _, known := range []Verdict{Unjudged, Good, Bad} {
+		if string(text) == known.String() {
+			*v = known
+			return nil
+		}
+	}
+	return fmt.Errorf("unknown verdict %q", text)
+}
+
+// Snapshot describes a stored tree.
+type Snapshot struct {
+	Revision string    `json:"revision"`
+	Title    string    `json:"title,omitempty"`
+	Author   string    `json:"author,omitempty"`
+	Time     time.Time `json:"time"`
+	Saved    time.Time `json:"saved"`
+	Verdict  Verdict   `json:"verdict"`
+	// Reason is why it is bad.
+	Reason string `json:"reason,omitempty"`
+	// Digest is of the files, Bytes their size on disk.
+	Digest string `json:"digest"`
+	Bytes  int64  `json:"bytes"`
+}
+
+// Store keeps trees in a directory, so that boot and rollback need no network.
+// One process writes, others may read. Its methods may be called from several
+// goroutines.
+type Store struct {
+	dir string
+
+	mu    sync.Mutex
+	index []Snapshot // the current one first, then by when they last were
+}
+
+// OpenStore opens, and creates where needed, a directory of snapshots. Where
+// the list of them cannot be read, the Store beside the error, which wraps
+// ErrCorrupt, is empty but works.
+func OpenStore(dir string) (*Store, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open snapshots: %w", err)
+	}
+	s := &Store{dir: dir}
+	data, err := os.ReadFile(s.path(indexName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open snapshots: %w", err)
+	}
+	if err := s.decode(data); err != nil {
+		s.index = nil
+		return s, fmt.Errorf("open snapshots: %w: %s: %w", ErrCorrupt, s.path(indexName), err)
+	}
+	return s, nil
+}
+
+func (s *Store) decode(data []byte) error {
+	if err := json.Unmarshal(data, &s.index); err != nil {
+		return err
+	}
+	for _, snap := range s.index {
+		if err := checkRevision(snap.Revision); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkRevision keeps revisions fit for file names.
+func checkRevision(revision string) error {
+	const fit = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
+	if revision == "" || len(revision) > maxRevision || strings.Trim(revision, fit) != "" {
+		return fmt.Errorf("revision %q is no name for a file", revision)
+	}
+	return nil
+}
+
+func (s *Store) path(name string) string { return filepath.Join(s.dir, name) }
+
+// Save stores a tree and makes it the current one. A tree that is stored
+// already keeps its verdict, unless its files differ. On an error, such as a
+// full disk, the older ones are as they were.
+func (s *Store) Save(t Tree) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.save(t); err != nil {
+		return fmt.Errorf("save snapshot %s: %w", t.Revision, err)
+	}
+	return nil
+}
+
+func (s *Store) save(t Tree) error {
+	if err := checkRevision(t.Revision); err != nil {
+		return err
+	}
+	if err := state.Sweep(s.dir); err != nil {
+		return err
+	}
+	snap := Snapshot{Revision: t.Revision, Title: t.Title, Author: t.Author, Time: t.Time, Digest: digest(t.Files)}
+	if old, ok := s.find(t.Revision); ok && old.Digest == snap.Digest {
+		snap = old
+	}
+	if _, err := s.read(snap); err != nil {
+		data, err := json.Marshal(t)
+		if err != nil {
+			return err
+		}
+		if err := state.WriteFile(s.path(t.Revision+treeSuffix), data, 0o600); err != nil {
+			return err
+		}
+		snap.Bytes = int64(len(data))
+	}
+	snap.Saved = time.Now().UTC()
+	index := slices.DeleteFunc(slices.Clone(s.index), func(o Snapshot) bool { return o.Revision == t.Revision })
+	return s.replace(thin(slices.Insert(index, 0, snap)))
+}
+
+// replace writes the list, and then removes what is no longer on it.
+func (s *Store) replace(index []Snapshot) error {
+	data, err := json.MarshalIndent(index, "", "\t")
+	if err != nil {
+		return err
+	}
+	if err := state.WriteFile(s.path(indexName), append(data, '\n'), 0o600); err != nil {
+		return err
+	}
+	s.index = index
+	return s.clear()
+}
+
+// clear removes trees that are not on the list.
+func (s *Store) clear() error {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range entries {
+		revision, ok := strings.CutSuffix(e.Name(), treeSuffix)
+		if _, listed := s.find(revision); ok && !listed {
+			errs = append(errs, os.Remove(s.path(e.Name())))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// thin drops the oldest beyond the bounds.
+func thin(index []Snapshot) []Snapshot {
+	var kept []Snapshot
+	var bytes int64
+	for i, snap := range index {
+		needed := i == 0 || i == lastGood(index) || i == previous(index)
+		if needed || len(kept) < MaxSnapshots-2 && bytes+snap.Bytes <= MaxSnapshotBytes {
+			kept = append(kept, snap)
+			bytes += snap.Bytes
+		}
+	}
+	return kept
+}
+
+// lastGood is the place of the latest good snapshot, or -1.
+func lastGood(index []Snapshot) int {
+	return slices.IndexFunc(index, func(s Snapshot) bool { return s.Verdict == Good })
+}
+
+// previous is the place of the latest good snapshot before the current one, or
+// -1.
+func previous(index []Snapshot) int {
+	if len(index) == 0 {
+		return -1
+	}
+	i := lastGood(index[1:])
+	if i < 0 {
+		return -1
+	}
+	return i + 1
+}
+
+func (s *Store) find(revision string) (Snapshot, bool) {
+	i := slices.IndexFunc(s.index, func(o Snapshot) bool { return o.Revision == revision })
+	if i < 0 {
+		return Snapshot{}, false
+	}
+	return s.index[i], true
+}
+
+// resolve finds a snapshot by its revision, or the beginning of one that no
+// other begins with.
+func (s *Store) resolve(prefix string) (Snapshot, error) {
+	if snap, ok := s.find(prefix); ok {
+		return snap, nil
+	}
+	var found []Snapshot
+	for _, snap := range s.index {
+		if len(prefix) >= minPrefix && strings.HasPrefix(strings.TrimPrefix(snap.Revision, "dir-"), strings.TrimPrefix(prefix, "dir-")) {
+			found = append(found, snap)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return Snapshot{}, fmt.Errorf("find snapshot %q: %w", prefix, fs.ErrNotExist)
+	case 1:
+		return found[0], nil
+	}
+	return Snapshot{}, fmt.Errorf("find snapshot %q: %d revisions begin so", prefix, len(found))
+}
+
+// Get returns a stored tree by its revision or a prefix of it, of four
+// characters at the least. One that is not kept is fs.ErrNotExist, one that is
+// not what was saved is ErrCorrupt.
+func (s *Store) Get(revision string) (Tree, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	snap, err := s.resolve(revision)
+	if err != nil {
+		return Tree{}, err
+	}
+	return s.read(snap)
+}
+
+func (s *Store) read(snap Snapshot) (Tree, error) {
+	path := s.path(snap.Revision + treeSuffix)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return Tree{}, fmt.Errorf("read snapshot %s: %w: %w", snap.Revision, ErrCorrupt, err)
+	}
+	var t Tree
+	if err := json.Unmarshal(data, &t); err != nil {
+		return Tree{}, fmt.Errorf("read snapshot %s: %w: %s: %w", snap.Revision, ErrCorrupt, path, err)
+	}
+	if t.Revision != snap.Revision || digest(t.Files) != snap.Digest {
+		return Tree{}, fmt.Errorf("read snapshot %s: %w: %s is not what was saved", snap.Revision, ErrCorrupt, path)
+	}
+	return t, nil
+}
+
+// List returns what is kept, the current one first.
+func (s *Store) List() []Snapshot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.index)
+}
+
+// Mark records what became of a revision.
+func (s *Store) Mark(revision string, v Verdict, reason string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	snap, err := s.resolve(revision)
+	if err != nil {
+		return err
+	}
+	index := slices.Clone(s.index)
+	for i := range index {
+		if index[i].Revision == snap.Revision {
+			index[i].Verdict, index[i].Reason = v, reason
+		}
+	}
+	if slices.Equal(index, s.index) {
+		return nil
+	}
+	if err := s.replace(index); err != nil {
+		return fmt.Errorf("mark snapshot %s: %w", snap.Revision, err)
+	}
+	return nil
+}
+
+// Current is the snapshot that was saved last.
+func (s *Store) Current() (Snapshot, bool) {
+	return s.at(func([]Snapshot) int { return 0 })
+}
+
+// LastGood is the latest good snapshot, be it the current one or not.
+func (s *Store) LastGood() (Snapshot, bool) { return s.at(lastGood) }
+
+// Previous is the latest good snapshot before the current one: what a rollback
+// goes to.
+func (s *Store) Previous() (Snapshot, bool) { return s.at(previous) }
+
+func (s *Store) at(place func([]Snapshot) int) (Snapshot, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := place(s.index)
+	if i < 0 || i >= len(s.index) {
+		return Snapshot{}, false
+	}
+	return s.index[i], true
+}
