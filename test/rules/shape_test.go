@@ -74,8 +74,9 @@ func packageDocs(files []file) (found []string) {
 }
 
 // starters may start goroutines: the wrapper that turns a panic into an
-// orderly exit, one that empties a channel, and programs of their own.
-var starters = []string{"internal/engine/tasks.go", "internal/source/hints.go", "internal/demo", "internal/testns", "test"}
+// orderly exit, the two of the source that outwait libraries which ignore a
+// context, and programs of their own.
+var starters = []string{"internal/engine/tasks.go", "internal/source/hints.go", "internal/source/bounded.go", "internal/demo", "internal/testns", "test"}
 
 func strayGoroutines(files []file) (found []string) {
 	for _, f := range files {
