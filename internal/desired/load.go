@@ -1,11 +1,15 @@
 package desired
 
 import (
-	"errors"
 	"io/fs"
+
+	"reconciler/internal/strict"
 )
 
-// Merged is the merged document with the layer and position of each value.
-type Merged struct{}
+func load(tree fs.FS, o Options) (*Desired, error) {
+	t := open(tree, o)
+	return t.resolve(o)
+}
 
-func load(fs.FS, Options) (*Desired, error) { return nil, errors.New("load: not built yet") }
+// Merged is the merged document with the layer and position of each value.
+type Merged struct{ root *strict.Value }

@@ -54,3 +54,6 @@ func (f *Fault) Error() string {
 	}
 	return s
 }
+
+// More stands for faults that are not printed.
+func More(n int) error { return fmt.Errorf("and %d more", n) }

@@ -1,0 +1,101 @@
+package desired
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"reconciler/internal/resource"
+	"reconciler/internal/strict"
+)
+
+// addressYAML is an address of a link as written.
+type addressYAML struct {
+	strict.Here
+	Address strict.V[netip.Prefix] `yaml:"address" required:"true" short:"true" doc:"With prefix length, host bits kept: 192.0.2.1/24."`
+	Scope   strict.V[string]       `yaml:"scope" enum:"global,site,link,host,nowhere"`
+	NoDAD   strict.V[bool]         `yaml:"nodad" doc:"Use the address at once, without duplicate detection."`
+	Absent  strict.V[bool]         `yaml:"absent" doc:"Take the entry of a lower layer away."`
+}
+
+func (b *builder) address(link string, y *linkYAML, a *addressYAML) {
+	p, ok := a.Address.Get()
+	if !ok {
+		return
+	}
+	if problem := unusable(p.Addr()); problem != nil {
+		b.report.At(a.Address.At(), problem)
+		return
+	}
+	b.add(resource.Address{
+		Link: link, Prefix: p, Scope: resource.Scope(a.Scope.Val), NoDAD: a.NoDAD.Val,
+		Protocol: resource.Protocol, Adopt: y.Adopt.Val,
+	}, a.At())
+}
+
+// unusable reports addresses that no link can have.
+func unusable(a netip.Addr) *strict.Problem {
+	switch {
+	case a.IsUnspecified():
+		return strict.Problemf("bad-address", "%s is no address of a link", a)
+	case a.IsMulticast():
+		return strict.Problemf("bad-address", "%s is a multicast address", a)
+	}
+	return nil
+}
+
+// declaredAddress is an address of the whole namespace.
+type declaredAddress struct {
+	link   string
+	prefix netip.Prefix
+	at     *strict.Value
+}
+
+// addressesOverall compares the addresses of all links: one address on two of
+// them is a fault, overlapping prefixes are a warning. Link-local addresses
+// are told apart by their link.
+func (b *builder) addressesOverall() {
+	var all []declaredAddress
+	first := make(map[netip.Addr]declaredAddress)
+	for i := range b.doc.Interfaces {
+		e := &b.doc.Interfaces[i]
+		for _, a := range e.Val.Addresses {
+			p, ok := a.Address.Get()
+			if !ok || p.Addr().IsLinkLocalUnicast() || unusable(p.Addr()) != nil {
+				continue
+			}
+			d := declaredAddress{e.Name, p, a.Address.At()}
+			if other, had := first[p.Addr()]; had && other.link != e.Name {
+				b.fault(d.at, "same-address", "%s is also on %s, at %s", p.Addr(), other.link, other.at.Pos)
+				continue
+			}
+			first[p.Addr()] = d
+			all = append(all, d)
+		}
+	}
+	b.overlaps(all)
+}
+
+// overlaps warns of prefixes on different links that lie within each other.
+// Sorted by their first address and length, a prefix is followed by all that
+// lie within it. Addresses for themselves alone are no concern.
+func (b *builder) overlaps(all []declaredAddress) {
+	all = slices.DeleteFunc(all, func(d declaredAddress) bool { return d.prefix.IsSingleIP() })
+	slices.SortStableFunc(all, func(x, y declaredAddress) int {
+		a, b := x.prefix.Masked(), y.prefix.Masked()
+		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
+	})
+	var open []declaredAddress // each within the one before
+	for _, d := range all {
+		for len(open) > 0 && !open[len(open)-1].prefix.Overlaps(d.prefix) {
+			open = open[:len(open)-1]
+		}
+		for _, o := range open {
+			if o.link != d.link {
+				b.report.Warn(d.at, strict.Problemf("overlap", "%s overlaps %s on %s, at %s", d.prefix, o.prefix, o.link, o.at.Pos))
+				break
+			}
+		}
+		open = append(open, d)
+	}
+}
