@@ -14,6 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// dirPrefix begins the revisions of directories.
+const dirPrefix = "dir-"
+
 // ReadDir reads the YAML of a directory, or a single file, once. Symbolic
 // links are followed as long as they stay in the directory.
 func ReadDir(dir string) (Tree, error) {
@@ -45,7 +48,7 @@ func (r reading) key() string {
 
 func (r reading) tree(now time.Time) Tree {
 	// As long as a commit's hash.
-	return Tree{Revision: "dir-" + digest(r.files)[:40], Time: now.UTC(), Files: r.files}
+	return Tree{Revision: dirPrefix + digest(r.files)[:40], Time: now.UTC(), Files: r.files}
 }
 
 func readDir(dir string) reading {

@@ -24,7 +24,7 @@ const (
 
 const (
 	indexName   = "index.json"
-	treeSuffix  = ".tree"
+	filesSuffix = ".files.json"
 	minPrefix   = 4
 	maxRevision = 128
 )
@@ -117,14 +117,14 @@ func (s *Store) decode(data []byte) error {
 		return err
 	}
 	for _, snap := range s.index {
-		if err := checkRevision(snap.Revision); err != nil {
+		if err := errors.Join(checkRevision(snap.Revision), checkRevision(snap.Digest)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// checkRevision keeps revisions fit for file names.
+// checkRevision keeps revisions fit for file names and terminals.
 func checkRevision(revision string) error {
 	const fit = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 	if revision == "" || len(revision) > maxRevision || strings.Trim(revision, fit) != "" {
@@ -154,26 +154,34 @@ func (s *Store) save(t Tree) error {
 	if err := state.Sweep(s.dir); err != nil {
 		return err
 	}
+	defer s.clear()
 	snap := Snapshot{Revision: t.Revision, Title: t.Title, Author: t.Author, Time: t.Time, Digest: digest(t.Files)}
 	if old, ok := s.find(t.Revision); ok && old.Digest == snap.Digest {
-		snap = old
+		snap.Verdict, snap.Reason = old.Verdict, old.Reason
 	}
-	if _, err := s.read(snap); err != nil {
-		data, err := json.Marshal(t)
-		if err != nil {
-			return err
-		}
-		if err := state.WriteFile(s.path(t.Revision+treeSuffix), data, 0o600); err != nil {
-			return err
-		}
-		snap.Bytes = int64(len(data))
+	var err error
+	if snap.Bytes, err = s.write(snap, t.Files); err != nil {
+		return err
 	}
-	snap.Saved = time.Now().UTC()
+	snap.Saved = time.Now().UTC().Round(0)
 	index := slices.DeleteFunc(slices.Clone(s.index), func(o Snapshot) bool { return o.Revision == t.Revision })
 	return s.replace(thin(slices.Insert(index, 0, snap)))
 }
 
-// replace writes the list, and then removes what is no longer on it.
+// write stores files under their digest, unless they are there and sound, and
+// returns their size on disk.
+func (s *Store) write(snap Snapshot, files map[string][]byte) (int64, error) {
+	data, err := json.Marshal(files)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := s.read(snap); err == nil {
+		return int64(len(data)), nil
+	}
+	return int64(len(data)), state.WriteFile(s.path(snap.Digest+filesSuffix), data, 0o600)
+}
+
+// replace writes the list.
 func (s *Store) replace(index []Snapshot) error {
 	data, err := json.MarshalIndent(index, "", "\t")
 	if err != nil {
@@ -183,34 +191,47 @@ func (s *Store) replace(index []Snapshot) error {
 		return err
 	}
 	s.index = index
-	return s.clear()
+	return nil
 }
 
-// clear removes trees that are not on the list.
-func (s *Store) clear() error {
-	entries, err := os.ReadDir(s.dir)
-	if err != nil {
-		return err
+// clear removes files that are not on the list. What it cannot remove now it
+// tries again next time.
+func (s *Store) clear() {
+	listed := make(map[string]bool, len(s.index))
+	for _, snap := range s.index {
+		listed[snap.Digest+filesSuffix] = true
 	}
-	var errs []error
-	for _, e := range entries {
-		revision, ok := strings.CutSuffix(e.Name(), treeSuffix)
-		if _, listed := s.find(revision); ok && !listed {
-			errs = append(errs, os.Remove(s.path(e.Name())))
+	stored, _ := filepath.Glob(s.path("*" + filesSuffix))
+	for _, path := range stored {
+		if !listed[filepath.Base(path)] {
+			_ = os.Remove(path)
 		}
 	}
-	return errors.Join(errs...)
 }
 
 // thin drops the oldest beyond the bounds.
 func thin(index []Snapshot) []Snapshot {
+	needed := map[int]bool{0: true}
+	for _, i := range []int{lastGood(index), previous(index)} {
+		if i >= 0 {
+			needed[i] = true
+		}
+	}
 	var kept []Snapshot
 	var bytes int64
+	for i := range needed {
+		bytes += index[i].Bytes
+	}
+	room := MaxSnapshots - len(needed)
 	for i, snap := range index {
-		needed := i == 0 || i == lastGood(index) || i == previous(index)
-		if needed || len(kept) < MaxSnapshots-2 && bytes+snap.Bytes <= MaxSnapshotBytes {
+		if needed[i] {
+			kept = append(kept, snap)
+			continue
+		}
+		if room > 0 && bytes+snap.Bytes <= MaxSnapshotBytes {
 			kept = append(kept, snap)
 			bytes += snap.Bytes
+			room--
 		}
 	}
 	return kept
@@ -244,23 +265,21 @@ func (s *Store) find(revision string) (Snapshot, bool) {
 
 // resolve finds a snapshot by its revision, or the beginning of one that no
 // other begins with.
-func (s *Store) resolve(prefix string) (Snapshot, error) {
-	if snap, ok := s.find(prefix); ok {
+func (s *Store) resolve(name string) (Snapshot, error) {
+	if snap, ok := s.find(name); ok {
 		return snap, nil
 	}
-	var found []Snapshot
-	for _, snap := range s.index {
-		if len(prefix) >= minPrefix && strings.HasPrefix(strings.TrimPrefix(snap.Revision, "dir-"), strings.TrimPrefix(prefix, "dir-")) {
-			found = append(found, snap)
-		}
+	prefix := strings.TrimPrefix(name, dirPrefix)
+	found := slices.DeleteFunc(slices.Clone(s.index), func(o Snapshot) bool {
+		return !strings.HasPrefix(strings.TrimPrefix(o.Revision, dirPrefix), prefix)
+	})
+	switch {
+	case len(found) == 0 || len(prefix) < minPrefix:
+		return Snapshot{}, fmt.Errorf("find snapshot %q: %w", name, fs.ErrNotExist)
+	case len(found) > 1:
+		return Snapshot{}, fmt.Errorf("find snapshot %q: %d revisions begin so", name, len(found))
 	}
-	switch len(found) {
-	case 0:
-		return Snapshot{}, fmt.Errorf("find snapshot %q: %w", prefix, fs.ErrNotExist)
-	case 1:
-		return found[0], nil
-	}
-	return Snapshot{}, fmt.Errorf("find snapshot %q: %d revisions begin so", prefix, len(found))
+	return found[0], nil
 }
 
 // Get returns a stored tree by its revision or a prefix of it, of four
@@ -277,19 +296,19 @@ func (s *Store) Get(revision string) (Tree, error) {
 }
 
 func (s *Store) read(snap Snapshot) (Tree, error) {
-	path := s.path(snap.Revision + treeSuffix)
+	path := s.path(snap.Digest + filesSuffix)
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return Tree{}, fmt.Errorf("read snapshot %s: %w: %w", snap.Revision, ErrCorrupt, err)
 	}
-	var t Tree
-	if err := json.Unmarshal(data, &t); err != nil {
+	var files map[string][]byte
+	if err := json.Unmarshal(data, &files); err != nil {
 		return Tree{}, fmt.Errorf("read snapshot %s: %w: %s: %w", snap.Revision, ErrCorrupt, path, err)
 	}
-	if t.Revision != snap.Revision || digest(t.Files) != snap.Digest {
+	if digest(files) != snap.Digest {
 		return Tree{}, fmt.Errorf("read snapshot %s: %w: %s is not what was saved", snap.Revision, ErrCorrupt, path)
 	}
-	return t, nil
+	return Tree{Revision: snap.Revision, Title: snap.Title, Author: snap.Author, Time: snap.Time, Files: files}, nil
 }
 
 // List returns what is kept, the current one first.
