@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"syscall"
 	"time"
@@ -101,10 +102,11 @@ func (c *Client) Retry(ctx context.Context) (engine.Pass, error) {
 // Confirm makes a pending apply final.
 func (c *Client) Confirm(ctx context.Context) error { return c.order(ctx, "confirm", order{}) }
 
-// Events calls each for every event after since, until the context ends, the
-// daemon stops or each fails.
-func (c *Client) Events(ctx context.Context, since uint64, each func(engine.Event) error) error {
-	body, err := c.do(ctx, http.MethodGet, "events?since="+strconv.FormatUint(since, 10), nil)
+// Events calls each for every event after since that is remembered. Following,
+// it goes on until the context ends, the daemon stops or each fails.
+func (c *Client) Events(ctx context.Context, since uint64, follow bool, each func(engine.Event) error) error {
+	query := url.Values{"since": {strconv.FormatUint(since, 10)}, "follow": {strconv.FormatBool(follow)}}
+	body, err := c.do(ctx, http.MethodGet, "events?"+query.Encode(), nil)
 	if err != nil {
 		return err
 	}

@@ -202,29 +202,40 @@ func refusal(err error) *Error {
 	return &Error{Status: http.StatusInternalServerError, Code: CodeInternal, Message: err.Error()}
 }
 
-// events streams events as JSON lines, from ?since= on.
+// caughtUp is how long no event must come for a reader who does not follow to
+// have seen all that is remembered.
+const caughtUp = 100 * time.Millisecond
+
+// events streams events as JSON lines, after ?since=, until the reader leaves
+// or, without ?follow=true, has seen what is remembered.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {
-	var since uint64
-	if text := r.URL.Query().Get("since"); text != "" {
-		v, err := strconv.ParseUint(text, 10, 64)
-		if err != nil {
-			s.refuse(w, r, &Error{Status: http.StatusBadRequest, Code: CodeRequest, Message: "since: " + err.Error()})
-			return
-		}
-		since = v
+	q := r.URL.Query()
+	since, err := strconv.ParseUint("0"+q.Get("since"), 10, 64)
+	if err != nil {
+		s.refuse(w, r, &Error{Status: http.StatusBadRequest, Code: CodeRequest, Message: "since: " + err.Error()})
+		return
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
+	events := s.Engine.Events(ctx, since)
+	var quiet <-chan time.Time
 	out := http.NewResponseController(w)
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.WriteHeader(http.StatusOK)
-	_ = out.Flush()
-	lines := json.NewEncoder(w)
-	for e := range s.Engine.Events(ctx, since) {
-		// A reader who takes nothing for so long is gone.
-		_ = out.SetWriteDeadline(time.Now().Add(10 * time.Second))
-		if lines.Encode(e) != nil || out.Flush() != nil {
+	_ = out.Flush() // a reader who is gone shows at the first event
+	for lines := json.NewEncoder(w); ; {
+		if q.Get("follow") != "true" {
+			quiet = time.After(caughtUp)
+		}
+		select {
+		case <-quiet:
 			return
+		case e, ok := <-events:
+			// A reader who takes nothing for so long is gone.
+			_ = out.SetWriteDeadline(time.Now().Add(10 * time.Second))
+			if !ok || lines.Encode(e) != nil || out.Flush() != nil {
+				return
+			}
 		}
 	}
 }
