@@ -35,6 +35,7 @@ type opJSON struct {
 	Reason     string            `json:"reason,omitempty"`
 	Effects    []string          `json:"effects,omitempty"`
 	Disruption string            `json:"disruption,omitempty"`
+	Restores   bool              `json:"restores,omitempty"`
 	Takes      []resource.Key    `json:"takes,omitempty"`
 }
 
@@ -48,7 +49,7 @@ func (p Plan) MarshalJSON() ([]byte, error) {
 	for _, op := range p.Ops {
 		j.Ops = append(j.Ops, opJSON{
 			op.Verb, op.Key, wrap(op.From), wrap(op.To), op.Owner, op.Fields, op.After,
-			op.Origin, op.Reason, op.Effects, op.Disruption, op.Takes,
+			op.Origin, op.Reason, op.Effects, op.Disruption, op.Restores, op.Takes,
 		})
 	}
 	return json.Marshal(j)
@@ -79,7 +80,7 @@ func (p *Plan) UnmarshalJSON(b []byte) error {
 func (o opJSON) op(i int) (Op, error) {
 	op := Op{
 		Verb: o.Verb, Key: o.Key, From: unwrap(o.From), To: unwrap(o.To), Owner: o.Owner, Fields: o.Fields,
-		After: o.DependsOn, Origin: o.Origin, Reason: o.Reason, Effects: o.Effects, Disruption: o.Disruption, Takes: o.Takes,
+		After: o.DependsOn, Origin: o.Origin, Reason: o.Reason, Effects: o.Effects, Disruption: o.Disruption, Restores: o.Restores, Takes: o.Takes,
 	}
 	for _, a := range op.After {
 		if a < 0 || a >= i {
