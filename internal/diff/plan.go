@@ -95,6 +95,7 @@ type NoteCode string
 const (
 	Absent      NoteCode = "absent"       // a link that is not there, or what needs it
 	Ambiguous   NoteCode = "ambiguous"    // a match with more than one hit
+	BackedOff   NoteCode = "backed-off"   // failed, and tried again later
 	Blinded     NoteCode = "blind"        // could not be read, so nothing is planned on it
 	Conflict    NoteCode = "conflict"     // somebody else's stands in the way
 	Held        NoteCode = "held"         // a deletion that a guard or protection keeps back

@@ -1,12 +1,15 @@
 package engine
 
 import (
-	"context"
-	"io/fs"
+	"errors"
+	"fmt"
 	"log/slog"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sys/unix"
 
 	"reconciler/internal/desired"
 	"reconciler/internal/diff"
@@ -17,7 +20,7 @@ import (
 
 // Settings are the host's local policy.
 type Settings struct {
-	Mode    Mode
+	Mode    Mode          // enforce where empty
 	Resync  time.Duration // at least 1 s; 30 s where zero
 	Confirm Confirm
 	Protect Protection
@@ -31,14 +34,6 @@ type Confirm struct {
 	Off     bool          // every apply is final at once
 	Timeout time.Duration // until the former state is put back; 90 s where zero
 	Probes  []Probe
-}
-
-// Probe is one way of asking whether the host is still reachable.
-type Probe interface {
-	// String names it: source, default-gateway, tcp 192.0.2.11:179.
-	String() string
-	// Run answers within the context; nil means reachable.
-	Run(context.Context) error
 }
 
 // Snapshots keep trees on disk, so that boot and rollback need no network.
@@ -62,17 +57,14 @@ type Snapshot struct {
 	Bad  string `json:"bad,omitempty"` // why it is quarantined
 }
 
-// Records keep small JSON documents on disk. Write replaces a document
-// atomically and returns after it is safe from a power cut.
+// Records keep small files (see state.Dir). WriteFile replaces a file as a
+// whole and returns after it is safe from a power cut; ReadFile of none is
+// fs.ErrNotExist; Remove of none is no error.
 type Records interface {
-	Write(name string, v any) error
-	// Read fills v; fs.ErrNotExist if there is none.
-	Read(name string, v any) error
-	// Remove is no error if there is none.
+	WriteFile(name string, data []byte) error
+	ReadFile(name string) ([]byte, error)
 	Remove(name string) error
 }
-
-var _ = fs.ErrNotExist // the contract of Snapshots and Records
 
 // Config is what an Engine is made of. Source, Snapshots, Records and Drivers
 // are required.
@@ -88,6 +80,65 @@ type Config struct {
 
 	Log      *slog.Logger          // discards where nil
 	Registry prometheus.Registerer // none where nil
-	Clock    intent.Clock          // of the host where zero
-	Notify   func(state string)    // sd_notify; see Notifier. None where nil
+	Clock    intent.Clock          // the host's where zero
+	Notify   Notifier
+	// Enter runs a function on a thread in the network namespace that the
+	// drivers work in. Nil where it is the process's own.
+	Enter func(func())
+}
+
+const (
+	defaultResync  = 30 * time.Second
+	leastResync    = time.Second
+	defaultConfirm = 90 * time.Second
+)
+
+// checked returns the Config with its defaults.
+func (c Config) checked() (Config, error) {
+	if c.Source == nil || c.Snapshots == nil || c.Records == nil || len(c.Drivers) == 0 {
+		return c, errors.New("make engine: a source, snapshots, records and drivers are required")
+	}
+	s := &c.Settings
+	if s.Mode == "" {
+		s.Mode = Enforce
+	}
+	if s.Mode != Enforce && s.Mode != ObserveOnly && s.Mode != Suspended {
+		return c, fmt.Errorf("make engine: mode %q is none of enforce, observe, suspended", s.Mode)
+	}
+	if s.Resync == 0 {
+		s.Resync = defaultResync
+	}
+	if s.Resync < leastResync {
+		return c, fmt.Errorf("make engine: resync %s is below %s", s.Resync, leastResync)
+	}
+	if s.Confirm.Timeout == 0 {
+		s.Confirm.Timeout = defaultConfirm
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Clock.Boot == nil {
+		c.Clock = hostClock()
+	}
+	if c.Enter == nil {
+		c.Enter = func(f func()) { f() }
+	}
+	return c, nil
+}
+
+// hostClock reads the clocks of this host.
+func hostClock() intent.Clock {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		id = []byte("unknown") // not Linux's proc: only deadlines over a reboot suffer
+	}
+	return intent.Clock{Boot: bootTime, Wall: time.Now, ID: strings.TrimSpace(string(id))}
+}
+
+func bootTime() intent.Instant {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
+		panic("engine: this kernel has no CLOCK_BOOTTIME: " + err.Error())
+	}
+	return intent.Instant(t.Nano())
 }

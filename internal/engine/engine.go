@@ -2,82 +2,203 @@ package engine
 
 import (
 	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"sync/atomic"
 	"time"
 
-	"reconciler/internal/observed"
+	"reconciler/internal/desired"
+	"reconciler/internal/driver"
+	"reconciler/internal/intent"
+	"reconciler/internal/resource"
 	"reconciler/internal/source"
 )
 
 // Engine keeps a host as a source says. Its methods may be called from any
 // goroutine; those with a context post to the loop and wait for it, and fail
 // with ErrStopped when the loop has ended.
-type Engine struct{}
+type Engine struct {
+	config     Config
+	loop       *loop // of Run only
+	ring       *ring
+	requests   chan request
+	stopped    chan struct{}
+	failed     chan error // of spawned tasks
+	status     atomic.Pointer[Status]
+	history    atomic.Pointer[history]
+	started    time.Time
+	background context.Context // for the log, which wants one
+}
 
 // New checks a Config and reads what the last run left on disk. It touches no
 // dataplane.
-func New(c Config) (*Engine, error) { panic("engine: not built yet") }
+func New(c Config) (*Engine, error) {
+	c, err := c.checked()
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{
+		config: c, ring: newRing(), requests: make(chan request), stopped: make(chan struct{}), failed: make(chan error, 1),
+		started: c.Clock.Wall(), background: context.Background(),
+	}
+	e.loop = newLoop(e, c)
+	if err := e.loop.load(); err != nil {
+		return nil, fmt.Errorf("make engine: %w", err)
+	}
+	e.loop.publish()
+	return e, nil
+}
+
+func newLoop(e *Engine, c Config) *loop {
+	l := &loop{
+		Config: c, engine: e, log: c.Log, metrics: newMetrics(c.Registry, c.Version), mode: c.Settings.Mode,
+		deliveries: make(chan source.Tree), health: make(chan error), answering: make(chan answer),
+		watching: make(chan watchHealth), sources: make(chan string), changes: newChanges(),
+		bad: make(map[string]bool), failures: make(map[resource.Key]intent.Failure), repairs: make(map[resource.Key]intent.Repairs),
+		deaf: make(map[string]error), answers: make(map[string]intent.Answer), said: make(map[string]error),
+		probeAt: intent.Never, decided: intent.Never, chooseNext: intent.Never, eventAt: intent.Never,
+	}
+	l.conds = newConditions(c.Clock.Wall, l.conditionChanged)
+	protect := c.Settings.Protect
+	if !isAddress(protect.Source) {
+		protect.Source = "" // until it is resolved
+	}
+	l.planner = Planner{Drivers: c.Drivers, Protect: protect, Guard: c.Settings.Guard, Decide: l.decide}
+	l.prober = &prober{
+		probes: c.Settings.Confirm.Probes, enter: c.Enter, now: c.Clock.Boot,
+		ask: make(chan struct{}, 1), answers: l.answering,
+	}
+	l.trees = trees{snapshots: c.Snapshots, options: desired.Options{
+		Host: c.Host, Labels: c.Settings.Labels, Rescue: c.Settings.Rescue, Version: c.Version,
+	}}
+	return l
+}
+
+// load reads what the last run left. A directory that cannot be read is an
+// error: going on would forget a pin, or the way back from a bad apply.
+func (l *loop) load() error {
+	if err := read(l.Records, ledgerFile, &l.ledger); err != nil {
+		return err
+	}
+	if err := read(l.Records, historyFile, &l.history); err != nil {
+		l.log.Warn("history is lost", "error", err)
+	}
+	kept, err := l.Snapshots.List()
+	if err != nil {
+		return fmt.Errorf("list snapshots: %w", err)
+	}
+	for i, s := range kept {
+		if i == 0 {
+			l.seen, l.newest = s.Revision, s.Revision.Revision
+		}
+		if s.Bad != "" {
+			l.bad[s.Revision.Revision] = true
+		}
+	}
+	return nil
+}
 
 // Run works until the context ends, and then returns nil: the dataplane is
 // left as it is. An error is a *PanicError, after which the process should
-// exit with 70, or says why the engine cannot work at all.
-func (e *Engine) Run(ctx context.Context) error { panic("engine: not built yet") }
+// exit with 70, or says why the engine cannot work at all. It is called once.
+func (e *Engine) Run(ctx context.Context) error {
+	defer close(e.stopped)
+	l := e.loop
+	tasks := []task{l, l.prober, taskFunc{"source", l.follow}, taskFunc{"spawned", e.spawned}}
+	if host := l.Settings.Protect.Source; host != "" && !isAddress(host) {
+		tasks = append(tasks, taskFunc{"resolver", l.resolve})
+	}
+	for _, d := range l.Drivers {
+		if w, ok := d.(driver.Watcher); ok {
+			tasks = append(tasks, watchTask{driver: d, watcher: w, changes: l.changes, health: l.watching})
+		}
+	}
+	l.event(Event{Type: EventStarted, Message: "started, following " + l.Source.String()})
+	return runTasks(ctx, tasks)
+}
+
+// spawn starts a task for a caller, beside those of Run.
+func (e *Engine) spawn(ctx context.Context, t task) {
+	go func() {
+		if err := guarded(ctx, t); err != nil {
+			select {
+			case e.failed <- err:
+			default: // the first is enough
+			}
+		}
+	}()
+}
+
+// spawned ends Run when a task of a caller panicked.
+func (e *Engine) spawned(ctx context.Context) error {
+	select {
+	case err := <-e.failed:
+		return err
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// follow hands what the source says to the loop.
+func (l *loop) follow(ctx context.Context) error {
+	return l.Source.Run(ctx,
+		func(t source.Tree) { send(ctx, l.deliveries, t) },
+		func(err error) { send(ctx, l.health, err) })
+}
+
+// The addresses of a Git host are looked up now and then, away from the loop.
+const (
+	lookupPatience = 500 * time.Millisecond
+	lookupAgain    = 5 * time.Minute
+	lookupFailed   = 10 * time.Second
+)
+
+func isAddress(hostport string) bool {
+	_, err := netip.ParseAddrPort(hostport)
+	return err == nil
+}
+
+// resolve keeps the address of the source's host fresh, for protection.
+func (l *loop) resolve(ctx context.Context) error {
+	host, port, err := net.SplitHostPort(l.Settings.Protect.Source)
+	if err != nil {
+		return fmt.Errorf("protect %q: want host:port: %w", l.Settings.Protect.Source, err)
+	}
+	for {
+		wait := lookupFailed
+		var addrs []string
+		l.Enter(func() { addrs, err = net.DefaultResolver.LookupHost(ctx, host) })
+		if err == nil && len(addrs) > 0 {
+			wait = lookupAgain
+			if !send(ctx, l.sources, net.JoinHostPort(addrs[0], port)) {
+				return nil
+			}
+		}
+		if !sleep(ctx, wait) {
+			return nil
+		}
+	}
+}
 
 // Status is what is known now. It never waits.
-func (e *Engine) Status() Status { panic("engine: not built yet") }
+func (e *Engine) Status() Status { return *e.status.Load() }
 
 // History lists the last passes that changed something, newest first.
-func (e *Engine) History() []Entry { panic("engine: not built yet") }
+func (e *Engine) History() []Entry { return slices.Clone(*e.history.Load()) }
 
 // Snapshots lists the revisions that a rollback can go to.
-func (e *Engine) Snapshots() ([]Snapshot, error) { panic("engine: not built yet") }
+func (e *Engine) Snapshots() ([]Snapshot, error) { return e.config.Snapshots.List() }
 
 // Events sends what happened after the sequence number since, as far as it is
 // remembered (the last 1,000), and then what happens, until the context ends.
 // Zero starts with the oldest that is remembered.
 func (e *Engine) Events(ctx context.Context, since uint64) <-chan Event {
-	panic("engine: not built yet")
+	out := make(chan Event)
+	e.spawn(ctx, taskFunc{"events", func(ctx context.Context) error {
+		e.ring.follow(ctx, since, out)
+		return nil
+	}})
+	return out
 }
-
-// Plan makes a fresh plan for a person to read: all objects are counted.
-func (e *Engine) Plan(ctx context.Context) (Planned, error) { panic("engine: not built yet") }
-
-// Observed reads everything back, the undeclared included.
-func (e *Engine) Observed(ctx context.Context) (observed.State, error) {
-	panic("engine: not built yet")
-}
-
-// Sync looks at the source, reconciles now and returns how that went.
-func (e *Engine) Sync(ctx context.Context) (Pass, error) { panic("engine: not built yet") }
-
-// Apply takes a tree as if the source had delivered it, and returns how that
-// went. The source's next revision takes its place.
-func (e *Engine) Apply(ctx context.Context, t source.Tree) (Pass, error) {
-	panic("engine: not built yet")
-}
-
-// Suspend stops applying for a time; at most 24 h.
-func (e *Engine) Suspend(ctx context.Context, d time.Duration, reason string) error {
-	panic("engine: not built yet")
-}
-
-// Resume ends a Suspend, and a pin of Rollback.
-func (e *Engine) Resume(ctx context.Context) error { panic("engine: not built yet") }
-
-// Rollback pins the host to a revision for a time, at most 30 days; an empty
-// revision is the last good one before the one in use. It returns how the
-// apply went.
-func (e *Engine) Rollback(ctx context.Context, revision string, d time.Duration) (Pass, error) {
-	panic("engine: not built yet")
-}
-
-// Approve releases the held deletions of a revision; a prefix of at least
-// seven characters will do.
-func (e *Engine) Approve(ctx context.Context, revision string) (Pass, error) {
-	panic("engine: not built yet")
-}
-
-// Retry lifts the quarantine of the newest revision and every back-off.
-func (e *Engine) Retry(ctx context.Context) (Pass, error) { panic("engine: not built yet") }
-
-// Confirm makes a pending apply final before its probes do.
-func (e *Engine) Confirm(ctx context.Context) error { panic("engine: not built yet") }

@@ -2,15 +2,17 @@ package engine
 
 import (
 	"context"
+	"fmt"
 
 	"reconciler/internal/diff"
 	"reconciler/internal/driver"
+	"reconciler/internal/intent"
 	"reconciler/internal/observed"
 	"reconciler/internal/resource"
 )
 
 // Planner makes a plan of what is wanted. It reads the dataplanes and changes
-// nothing.
+// nothing. It is used from one goroutine.
 type Planner struct {
 	Drivers []driver.Driver
 	Protect Protection
@@ -20,6 +22,15 @@ type Planner struct {
 	// Decide bends what is wanted to the facts, between bind and compute. Nil
 	// for one-shot commands.
 	Decide func(want *resource.Set, have observed.State) (*resource.Set, []diff.Note)
+
+	checked checked
+}
+
+// checked is what the drivers said of a set, so that each is asked once.
+type checked struct {
+	want  *resource.Set
+	keys  []resource.Key
+	notes []diff.Note
 }
 
 // Planned is a plan with what it was made from.
@@ -27,11 +38,122 @@ type Planned struct {
 	Plan diff.Plan
 	Want *resource.Set // bound
 	Have observed.State
+	// Guarded is how many deletions the guard holds; they are Notes.
+	Guarded int
 }
 
 // Plan observes, binds and compares. With all, everything on the host is
 // looked at and counted, for a person to read. The error says that nothing
 // could be planned at all; what could not be read is in Plan.Blind.
-func (p Planner) Plan(ctx context.Context, want *resource.Set, all bool) (Planned, error) {
-	panic("engine: not built yet")
+func (p *Planner) Plan(ctx context.Context, want *resource.Set, all bool) (Planned, error) {
+	out, err := p.look(ctx, want, observed.Query{Want: want, All: all})
+	if err != nil {
+		return Planned{}, err
+	}
+	if !out.Plan.Empty() && !all {
+		// What stands around the change decides on side effects and order.
+		out, err = p.look(ctx, want, observed.Query{Want: want, Around: around(out.Plan)})
+		if err != nil {
+			return Planned{}, err
+		}
+	}
+	if out.Plan.Empty() {
+		return out, nil
+	}
+	if !p.AllowPrune {
+		ops := len(out.Plan.Ops)
+		out.Plan = p.Guard.Hold(out.Plan, out.Have)
+		out.Guarded = ops - len(out.Plan.Ops)
+	}
+	for _, d := range p.Drivers {
+		if a, ok := d.(driver.Annotator); ok {
+			a.Annotate(out.Have, &out.Plan)
+		}
+	}
+	return out, nil
+}
+
+// look is one way from the dataplanes to a plan.
+func (p *Planner) look(ctx context.Context, want *resource.Set, q observed.Query) (Planned, error) {
+	have, err := p.Observe(ctx, q)
+	if err != nil {
+		return Planned{}, err
+	}
+	bound, notes := diff.Bind(want, have)
+	p.check(want)
+	bound = intent.LeaveAlone(bound, have.Objects, p.checked.keys)
+	notes = append(notes, p.checked.notes...)
+	if p.Decide != nil {
+		var said []diff.Note
+		bound, said = p.Decide(bound, have)
+		notes = append(notes, said...)
+	}
+	if q.All || len(q.Around) > 0 {
+		p.Protect.mark(ctx, have)
+	}
+	plan, err := diff.Compute(bound, have)
+	if err != nil {
+		return Planned{}, fmt.Errorf("compare: %w", err)
+	}
+	plan.Notes = append(notes, plan.Notes...)
+	plan.Observed = diff.Hash(have, bound)
+	return Planned{Plan: plan, Want: bound, Have: have}, nil
+}
+
+// Observe asks every driver.
+func (p *Planner) Observe(ctx context.Context, q observed.Query) (observed.State, error) {
+	from := make([]observed.Observer, len(p.Drivers))
+	for i, d := range p.Drivers {
+		from[i] = d
+	}
+	return observed.All(ctx, from, q)
+}
+
+// around lists what a plan touches, and the links of what it takes away:
+// whether those are protected shows in the routes that lie on them.
+func around(p diff.Plan) []resource.Key {
+	var keys []resource.Key
+	links := make(map[string]bool)
+	for _, op := range p.Ops {
+		keys = append(keys, op.Key)
+		if op.Verb == diff.Delete {
+			for _, link := range resource.Parents(op.From) {
+				links[link] = true
+			}
+		}
+	}
+	for link := range links {
+		keys = append(keys, resource.LinkKey(link))
+	}
+	return keys
+}
+
+// check asks the drivers what of want they cannot apply.
+func (p *Planner) check(want *resource.Set) {
+	if p.checked.want == want {
+		return
+	}
+	p.checked = checked{want: want}
+	byName := make(map[string]driver.Driver, len(p.Drivers))
+	for _, d := range p.Drivers {
+		byName[d.Name()] = d
+	}
+	for _, o := range want.All() {
+		d, ok := byName[o.Key().Driver]
+		if !ok {
+			p.refuse(o, "no driver "+o.Key().Driver+" in this build")
+			continue
+		}
+		for _, f := range d.Check(o.Resource) {
+			if f.Code == driver.Unsupported {
+				p.refuse(o, f.Message)
+				break
+			}
+		}
+	}
+}
+
+func (p *Planner) refuse(o resource.Object, why string) {
+	p.checked.keys = append(p.checked.keys, o.Key())
+	p.checked.notes = append(p.checked.notes, diff.Note{Code: diff.NotYet, Key: o.Key(), Text: why, Origin: o.Origin})
 }

@@ -31,7 +31,6 @@ const (
 	CauseDue     Cause = "due"     // a deadline: back-off, pin, lease
 )
 
-// Causes lists all causes.
 var causes = []Cause{CauseStart, CauseTree, CauseEvent, CauseResync, CauseRequest, CauseConfirm, CauseDue}
 
 // Revision is one state of the source.
@@ -92,8 +91,7 @@ const (
 	CondNoTree      ConditionType = "NoTree"          // there is no valid desired state at all
 	CondQuarantined ConditionType = "Quarantined"     // the newest revision was undone and is not tried again
 	CondUnconfirmed ConditionType = "Unconfirmed"     // an apply waits for its probes
-	CondHeld        ConditionType = "Held"            // deletions wait for an approval
-	CondProtected   ConditionType = "Protected"       // deletions that protection keeps back
+	CondHeld        ConditionType = "Held"            // deletions are kept back, by a guard or by protection
 	CondFailing     ConditionType = "Failing"         // operations fail and are retried
 	CondUnfinished  ConditionType = "Unfinished"      // all was done, and the host still differs
 	CondTwoManagers ConditionType = "TwoManagers"     // somebody undoes our changes again and again
@@ -109,7 +107,7 @@ const (
 
 // conditionTypes lists all conditions, in the order of their constants.
 var conditionTypes = []ConditionType{
-	CondSource, CondInvalid, CondNoTree, CondQuarantined, CondUnconfirmed, CondHeld, CondProtected, CondFailing, CondUnfinished,
+	CondSource, CondInvalid, CondNoTree, CondQuarantined, CondUnconfirmed, CondHeld, CondFailing, CondUnfinished,
 	CondTwoManagers, CondBlind, CondUnsupported, CondAbsent, CondConflict, CondPinned, CondSuspended, CondStateDir, CondWatch,
 }
 
@@ -192,6 +190,7 @@ type Pass struct {
 	Revision string        `json:"revision,omitempty"`
 	Duration time.Duration `json:"duration"` // nanoseconds
 	Ops      Counts        `json:"ops"`
+	Held     int           `json:"held,omitempty"`  // deletions that wait for an approval
 	Drift    bool          `json:"drift,omitempty"` // the operations repaired drift
 	Outcome  Outcome       `json:"outcome,omitempty"`
 	Error    string        `json:"error,omitempty"`
@@ -203,6 +202,7 @@ type Entry struct {
 	Title     string        `json:"title,omitempty"`
 	Confirmed string        `json:"confirmed,omitempty"` // how: no-probe, probes, person, reverted; empty while it waits
 	Waited    time.Duration `json:"waited,omitempty"`    // from the apply to the verdict
+	Repeats   int           `json:"repeats,omitempty"`   // further repairs of drift that this entry counts
 }
 
 // EventType names what happened.

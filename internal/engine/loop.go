@@ -1,0 +1,277 @@
+package engine
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"reconciler/internal/intent"
+	"reconciler/internal/resource"
+	"reconciler/internal/source"
+)
+
+// loop is all mutable state of the engine, and belongs to one goroutine.
+type loop struct {
+	Config
+	engine  *Engine
+	log     *slog.Logger
+	metrics *metrics
+	conds   *conditions
+	planner Planner
+	prober  *prober
+	trees   trees
+
+	// triggers
+	deliveries chan source.Tree
+	health     chan error
+	answering  chan answer
+	watching   chan watchHealth
+	sources    chan string // where the source is, resolved
+	changes    *changes
+
+	// what to make of the host
+	mode       Mode
+	ledger     ledger
+	seen       Revision
+	newest     string          // valid, from the source or from disk
+	bad        map[string]bool // in quarantine
+	unsafe     string          // cannot be tried as no undo record can be written
+	use        *tree           // what the host is made into
+	chooseNext intent.Instant
+
+	// what became of it
+	planned  Planned
+	failures map[resource.Key]intent.Failure
+	repairs  map[resource.Key]intent.Repairs
+	noticed  map[resource.Key]time.Time // since when a key differs
+	late     map[resource.Key]bool      // could not be had when this pass began
+	decided  intent.Instant             // when a decider's answer changes
+	complete bool                       // everything could be read at least once
+	deaf     map[string]error           // drivers whose events are not heard
+	history  history
+	unsaved  bool // history has news that are not on disk
+	lastPass Pass
+
+	// the apply without a verdict
+	baseline *baseline
+	pending  *pending
+	answers  map[string]intent.Answer
+	said     map[string]error
+	probeAt  intent.Instant
+	waiters  []chan<- Pass
+
+	eventAt intent.Instant // of the oldest event that was not looked at
+	ready   bool
+	shown   string // the last STATUS=
+}
+
+func (l *loop) String() string { return "loop" }
+
+func (l *loop) now() intent.Moment { return l.Clock.Now() }
+
+// Run serves the triggers until the context ends.
+func (l *loop) Run(ctx context.Context) error {
+	l.recover(ctx)
+	l.pass(ctx, CauseStart)
+	timers := newTimers(l.Settings.Resync, l.Notify.Watchdog)
+	defer timers.stop()
+	for {
+		l.publish()
+		timers.arm(l)
+		select {
+		case <-ctx.Done():
+			l.stop()
+			return nil
+		case t := <-l.deliveries:
+			l.deliver(t)
+			l.pass(ctx, CauseTree)
+		case err := <-l.health:
+			l.sourceHealth(err)
+		case h := <-l.watching:
+			l.watchHealth(h)
+		case address := <-l.sources:
+			l.planner.Protect.Source = address
+		case a := <-l.answering:
+			l.answered(ctx, a)
+		case <-l.changes.signal:
+			l.eventAt = min(l.eventAt, l.now().At)
+			timers.eventSoon()
+		case <-timers.event.C:
+			began := time.Now()
+			l.changed(ctx)
+			timers.eventDone(began)
+		case <-timers.resync.C:
+			l.resync(ctx)
+			timers.resync.Reset(l.Settings.Resync)
+		case <-timers.due.C:
+			l.due(ctx)
+		case r := <-l.engine.requests:
+			r(ctx, l)
+		case <-timers.watchdog:
+			l.Notify.send("WATCHDOG=1")
+		}
+	}
+}
+
+// stop leaves the dataplane as it is.
+func (l *loop) stop() {
+	l.Notify.send("STOPPING=1")
+	l.saveHistory()
+	l.publish()
+}
+
+// resync looks at everything, whatever was heard.
+func (l *loop) resync(ctx context.Context) {
+	l.unsafe = "" // the disk may have room again
+	l.pass(ctx, CauseResync)
+	l.saveHistory()
+	now := l.now().At
+	for k, r := range l.repairs {
+		if r.Stale(now) {
+			delete(l.repairs, k)
+		}
+	}
+}
+
+// changed looks after kernel events, unless all of them are about what is
+// neither wanted nor ours.
+func (l *loop) changed(ctx context.Context) {
+	keys, overrun := l.changes.take()
+	if overrun {
+		l.metrics.overruns.Inc()
+		l.event(Event{Type: EventOverrun, Message: "kernel events were lost; looking at everything"})
+	}
+	if overrun || l.concerned(keys) {
+		l.pass(ctx, CauseEvent)
+	}
+	l.eventAt = intent.Never
+}
+
+// concerned keeps a host's routing daemon, with its hundred thousand routes,
+// from waking the engine.
+func (l *loop) concerned(keys map[resource.Key]bool) bool {
+	if l.planned.Want == nil {
+		return true
+	}
+	exact := exactKinds(l.planned.Want)
+	for k := range keys {
+		crowded := k.Kind == resource.KindRoute || k.Kind == resource.KindNeighbour
+		if !crowded || exact[k.Kind] || l.planned.Want.Has(k) || l.planned.Have.Objects.Has(k) {
+			return true
+		}
+	}
+	return false
+}
+
+// exactKinds lists the kinds of which some link has an exact list.
+func exactKinds(want *resource.Set) map[resource.Kind]bool {
+	kinds := make(map[resource.Kind]bool)
+	want.Each(func(_ resource.Key, o resource.Object) bool {
+		if l, ok := o.Resource.(resource.Link); ok {
+			for _, k := range l.Policy.Exact {
+				kinds[k] = true
+			}
+		}
+		return true
+	})
+	return kinds
+}
+
+// due serves what was waiting for its instant.
+func (l *loop) due(ctx context.Context) {
+	now := l.now().At
+	if l.probeAt <= now {
+		l.probeAt = intent.Never
+		l.prober.request()
+	}
+	if l.pending != nil {
+		l.judge(ctx)
+	}
+	if l.baseline != nil && now >= l.baseline.until {
+		l.pass(ctx, l.baseline.cause)
+	} else if l.decided <= now || l.leaseNext() <= now || l.chooseNext <= now {
+		l.pass(ctx, CauseDue)
+	}
+}
+
+// dueNext is the earliest instant that due is to be called.
+func (l *loop) dueNext() intent.Instant {
+	next := intent.Earliest(l.probeAt, l.decided, l.leaseNext(), l.chooseNext)
+	if l.pending != nil {
+		next = intent.Earliest(next, l.pending.Deadline)
+	}
+	if l.baseline != nil {
+		next = intent.Earliest(next, l.baseline.until)
+	}
+	return next
+}
+
+func (l *loop) sourceHealth(err error) {
+	setBool(l.metrics.sourceOK, err == nil)
+	if err != nil {
+		l.conds.raise(CondSource, "Trouble", err.Error())
+		return
+	}
+	l.conds.clear(CondSource)
+}
+
+func (l *loop) watchHealth(h watchHealth) {
+	l.deaf[h.driver] = h.err
+	message := ""
+	if h.err != nil {
+		message = h.driver + ": " + h.err.Error()
+	}
+	l.conds.set(CondWatch, "Deaf", message)
+}
+
+// timers are what wakes the loop by itself.
+type timers struct {
+	event, resync, due *time.Timer
+	ticker             *time.Ticker
+	watchdog           <-chan time.Time
+	waiting            bool      // event is running
+	quiet              time.Time // no look for events before
+}
+
+func newTimers(resync, watchdog time.Duration) *timers {
+	t := &timers{event: time.NewTimer(time.Hour), resync: time.NewTimer(resync), due: time.NewTimer(time.Hour)}
+	t.event.Stop()
+	if watchdog > 0 {
+		t.ticker = time.NewTicker(watchdog / 3)
+		t.watchdog = t.ticker.C
+	}
+	return t
+}
+
+func (t *timers) stop() {
+	t.event.Stop()
+	t.resync.Stop()
+	t.due.Stop()
+	if t.ticker != nil {
+		t.ticker.Stop()
+	}
+}
+
+// arm sets the timer of what is due next.
+func (t *timers) arm(l *loop) {
+	next := l.dueNext()
+	if next == intent.Never {
+		t.due.Stop()
+		return
+	}
+	t.due.Reset(max(0, next.Sub(l.now().At)))
+}
+
+// eventSoon schedules a look: after events have settled, and under a storm not
+// before the engine has rested for as long as its last look took.
+func (t *timers) eventSoon() {
+	if !t.waiting {
+		t.waiting = true
+		t.event.Reset(max(settle, time.Until(t.quiet)))
+	}
+}
+
+func (t *timers) eventDone(began time.Time) {
+	now := time.Now()
+	t.waiting, t.quiet = false, now.Add(now.Sub(began))
+}

@@ -1,0 +1,261 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"reconciler/internal/observed"
+	"reconciler/internal/source"
+)
+
+// request is run by the loop.
+type request func(context.Context, *loop)
+
+// do has the loop run something and waits for it.
+func (e *Engine) do(ctx context.Context, f func(context.Context, *loop) error) error {
+	done := make(chan error, 1)
+	r := func(loopCtx context.Context, l *loop) {
+		err := f(loopCtx, l)
+		l.publish()
+		done <- err
+	}
+	select {
+	case e.requests <- r:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-e.stopped:
+		return ErrStopped
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-e.stopped:
+		return ErrStopped
+	}
+}
+
+// doPass has the loop do something and make a pass, and waits until that has a
+// verdict.
+func (e *Engine) doPass(ctx context.Context, first func(context.Context, *loop) error) (Pass, error) {
+	end := make(chan Pass, 1)
+	err := e.do(ctx, func(loopCtx context.Context, l *loop) error {
+		if err := first(loopCtx, l); err != nil {
+			return err
+		}
+		l.waiters = append(l.waiters, end)
+		l.pass(loopCtx, CauseRequest)
+		return nil
+	})
+	if err != nil {
+		return Pass{}, err
+	}
+	select {
+	case p := <-end:
+		return p, nil
+	case <-ctx.Done():
+		return Pass{}, context.Cause(ctx)
+	case <-e.stopped:
+		return Pass{}, ErrStopped
+	}
+}
+
+// Plan makes a fresh plan for a person to read: all objects are counted.
+func (e *Engine) Plan(ctx context.Context) (Planned, error) {
+	var out Planned
+	err := e.do(ctx, func(ctx context.Context, l *loop) error {
+		l.choose()
+		if l.use == nil {
+			return ErrNoDesired
+		}
+		planned, err := l.plan(ctx, true)
+		out = planned.clone()
+		return err
+	})
+	return out, err
+}
+
+// clone hands a plan to another goroutine.
+func (p Planned) clone() Planned {
+	if p.Want == nil {
+		return p
+	}
+	p.Want = p.Want.Clone()
+	p.Have.Objects = p.Have.Objects.Clone()
+	return p
+}
+
+// Observed reads everything back, the undeclared included.
+func (e *Engine) Observed(ctx context.Context) (observed.State, error) {
+	var out observed.State
+	err := e.do(ctx, func(ctx context.Context, l *loop) error {
+		q := observed.Query{All: true}
+		if l.use != nil {
+			q.Want = l.use.want
+		}
+		var err error
+		out, err = l.planner.Observe(ctx, q)
+		return err
+	})
+	return out, err
+}
+
+// Looker is a source that can say when a look has ended.
+type Looker interface {
+	// Look looks now, delivers what is new, and returns after that.
+	Look(context.Context) error
+}
+
+// Sync looks at the source, reconciles now and returns how that went. A source
+// that is no Looker is only asked to hurry.
+func (e *Engine) Sync(ctx context.Context) (Pass, error) {
+	if l, ok := e.config.Source.(Looker); ok {
+		if err := l.Look(ctx); err != nil {
+			return Pass{}, fmt.Errorf("look at %s: %w", e.config.Source, err)
+		}
+	} else {
+		e.config.Source.Sync()
+	}
+	return e.doPass(ctx, func(_ context.Context, l *loop) error {
+		l.event(Event{Type: EventRequest, Message: "sync"})
+		return nil
+	})
+}
+
+// Apply takes a tree as if the source had delivered it, and returns how that
+// went. The source's next revision takes its place.
+func (e *Engine) Apply(ctx context.Context, t source.Tree) (Pass, error) {
+	return e.doPass(ctx, func(_ context.Context, l *loop) error {
+		l.deliver(t)
+		if l.newest == "" {
+			return fmt.Errorf("apply revision %s: %s", short(t.Revision), l.conds.all[CondInvalid].Message)
+		}
+		return nil
+	})
+}
+
+// Suspend stops applying for a time; at most MaxSuspend.
+func (e *Engine) Suspend(ctx context.Context, d time.Duration, reason string) error {
+	if d <= 0 || d > MaxSuspend {
+		return fmt.Errorf("suspend for %s: %w (0 to %s)", d, ErrRange, MaxSuspend)
+	}
+	return e.do(ctx, func(ctx context.Context, l *loop) error {
+		l.ledger.Suspended = &diskLease{Reason: reason, Until: l.now().After(d)}
+		l.saveLedger()
+		l.event(Event{Type: EventRequest, Message: fmt.Sprintf("suspend for %s: %s", d, reason)})
+		l.pass(ctx, CauseRequest)
+		return nil
+	})
+}
+
+// Resume ends a Suspend, a mode of suspended, and a Rollback.
+func (e *Engine) Resume(ctx context.Context) error {
+	return e.do(ctx, func(ctx context.Context, l *loop) error {
+		if !l.suspended() && l.ledger.Pin == nil {
+			return fmt.Errorf("resume: %w", ErrNothing)
+		}
+		l.ledger.Suspended, l.ledger.Pin = nil, nil
+		if l.mode == Suspended {
+			l.mode = Enforce
+		}
+		l.saveLedger()
+		l.event(Event{Type: EventRequest, Message: "resume"})
+		l.pass(ctx, CauseRequest)
+		return nil
+	})
+}
+
+// Rollback pins the host to a revision for a time, at most MaxPin; an empty
+// revision is the last good one before the one in use. It returns how the
+// apply went. An apply without a verdict is undone first.
+func (e *Engine) Rollback(ctx context.Context, revision string, d time.Duration) (Pass, error) {
+	if d <= 0 || d > MaxPin {
+		return Pass{}, fmt.Errorf("roll back for %s: %w (0 to %s)", d, ErrRange, MaxPin)
+	}
+	return e.doPass(ctx, func(ctx context.Context, l *loop) error {
+		to, err := l.rollbackTo(revision)
+		if err != nil {
+			return fmt.Errorf("roll back: %w", err)
+		}
+		if l.pending != nil {
+			l.revert(ctx, "rolled back by a person")
+		}
+		l.ledger.Pin = &diskPin{Revision: to, Until: l.now().After(d)}
+		l.saveLedger()
+		l.event(Event{Type: EventRequest, Revision: to, Message: fmt.Sprintf("roll back to %s for %s", short(to), d)})
+		return nil
+	})
+}
+
+// rollbackTo finds the revision that a person means, and sees that it can be
+// used.
+func (l *loop) rollbackTo(revision string) (string, error) {
+	kept, err := l.Snapshots.List()
+	if err != nil {
+		return "", err
+	}
+	for _, s := range kept {
+		if revision == "" && s.Good && s.Revision.Revision != l.useRevision() || matches(s.Revision.Revision, revision) {
+			_, err := l.trees.get(s.Revision.Revision)
+			return s.Revision.Revision, err
+		}
+	}
+	return "", fmt.Errorf("revision %q: %w", revision, ErrUnknown)
+}
+
+// minPrefix is the least of a revision that a person must write.
+const minPrefix = 7
+
+// matches tells a revision by its prefix, or by that of the digest in dir-….
+func matches(revision, prefix string) bool {
+	if len(prefix) < minPrefix && prefix != revision {
+		return false
+	}
+	return prefix != "" && strings.HasPrefix(revision, prefix)
+}
+
+// Approve releases the held deletions of a revision; a prefix of at least
+// seven characters will do.
+func (e *Engine) Approve(ctx context.Context, revision string) (Pass, error) {
+	return e.doPass(ctx, func(_ context.Context, l *loop) error {
+		if !matches(l.useRevision(), revision) {
+			return fmt.Errorf("approve %q: %w: the host follows %s", revision, ErrUnknown, short(l.useRevision()))
+		}
+		if l.planned.Guarded == 0 {
+			return fmt.Errorf("approve %s: %w: nothing is held", revision, ErrNothing)
+		}
+		l.ledger.Approved = l.useRevision()
+		l.saveLedger()
+		l.event(Event{Type: EventRequest, Revision: l.useRevision(), Message: "held deletions are approved"})
+		return nil
+	})
+}
+
+// Retry lifts the quarantine of the newest revision and every back-off.
+func (e *Engine) Retry(ctx context.Context) (Pass, error) {
+	return e.doPass(ctx, func(_ context.Context, l *loop) error {
+		if l.bad[l.newest] {
+			delete(l.bad, l.newest)
+			l.stateError("lift quarantine", l.Snapshots.MarkBad(l.newest, ""))
+		}
+		clear(l.failures)
+		clear(l.repairs)
+		l.unsafe = ""
+		l.event(Event{Type: EventRequest, Revision: l.newest, Message: "retry"})
+		return nil
+	})
+}
+
+// Confirm makes a pending apply final before its probes do.
+func (e *Engine) Confirm(ctx context.Context) error {
+	return e.do(ctx, func(ctx context.Context, l *loop) error {
+		if l.pending == nil {
+			return fmt.Errorf("confirm: %w", ErrNothing)
+		}
+		l.accept(l.pending.tree, byPerson)
+		return nil
+	})
+}

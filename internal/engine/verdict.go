@@ -1,0 +1,243 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"reconciler/internal/apply"
+	"reconciler/internal/intent"
+	"reconciler/internal/observed"
+	"reconciler/internal/resource"
+)
+
+// probeAgain is the rest between two rounds of probes while an apply waits.
+const probeAgain = 500 * time.Millisecond
+
+// How an apply became final.
+const (
+	byNoProbe = "no-probe" // none answered well before, so none is required
+	byProbes  = "probes"
+	byPerson  = "person"
+)
+
+// judge decides on the apply that has no verdict.
+func (l *loop) judge(ctx context.Context) {
+	if l.pending == nil {
+		return
+	}
+	verdict, _ := intent.Confirm(l.pending.Unconfirmed, l.answers, l.now().At)
+	switch verdict {
+	case intent.Accept:
+		how := byProbes
+		if len(l.pending.Required) == 0 {
+			how = byNoProbe
+		}
+		l.accept(l.pending.tree, how)
+	case intent.Revert:
+		l.revert(ctx, "not confirmed in time: "+l.silent())
+	case intent.Wait:
+		l.conds.raise(CondUnconfirmed, "Waiting", "revision "+short(l.useRevision())+" waits for "+l.silent())
+	}
+}
+
+// silent lists the required probes that have not answered well since.
+func (l *loop) silent() string {
+	var out []string
+	for _, name := range l.pending.Required {
+		switch a := l.answers[name]; {
+		case a.Asked < l.pending.Applied:
+			out = append(out, name)
+		case !a.OK:
+			out = append(out, name+" ("+l.said[name].Error()+")")
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+// accept makes what is in use final.
+func (l *loop) accept(t *tree, how string) {
+	waiting := l.pending
+	l.pending, l.probeAt = nil, intent.Never
+	l.conds.clear(CondUnconfirmed)
+	l.ledger.Applied, l.ledger.Approved = t.rev, ""
+	if waiting != nil {
+		l.ledger.Verdict = waiting.undo.ID
+	}
+	if l.reached() {
+		l.ledger.LastGood = t.rev
+		l.stateError("mark revision good", l.markGood(t))
+	}
+	l.saveLedger()
+	l.metrics.confirmed.Inc()
+	l.event(Event{Type: EventConfirmed, Revision: t.rev.Revision, Message: "apply is final by " + how})
+	if waiting == nil {
+		return
+	}
+	l.stateError("remove the way back", l.Records.Remove(undoFile))
+	l.history.verdict(t.rev.Revision, how, l.now().At.Sub(waiting.Applied))
+	l.saveHistory()
+	l.answerWaiters(waiting.pass)
+}
+
+// reached reports that the host is what the revision in use says, with nothing
+// failing and nothing held.
+func (l *loop) reached() bool {
+	return l.planned.Plan.Empty() && l.planned.Guarded == 0 && len(l.failures) == 0
+}
+
+// settled is called when there is nothing to do: a revision that needs no
+// change is final without probes.
+func (l *loop) settled() {
+	l.conds.clear(CondUnfinished)
+	if l.pending != nil || !l.enforcing() {
+		return
+	}
+	t := l.use
+	if l.planned.Guarded == 0 {
+		l.ledger.Approved = ""
+	}
+	if t.rev.Revision != l.ledger.Applied.Revision {
+		l.accept(t, "nothing to change")
+		return
+	}
+	if l.reached() && t.rev.Revision != l.ledger.LastGood.Revision {
+		l.ledger.LastGood = t.rev
+		l.stateError("mark revision good", l.markGood(t))
+		l.saveLedger()
+	}
+}
+
+// markGood: the rescue file is no snapshot.
+func (l *loop) markGood(t *tree) error {
+	if t.rev.Revision == rescueRevision {
+		return nil
+	}
+	return l.Snapshots.MarkGood(t.rev.Revision)
+}
+
+// revert puts the former state back and keeps the revision from being tried
+// again; then what is wanted instead is made so.
+func (l *loop) revert(ctx context.Context, why string) {
+	waiting := l.pending
+	l.pending, l.probeAt = nil, intent.Never
+	l.conds.clear(CondUnconfirmed)
+	err := l.undo(ctx, waiting.undo)
+	l.undone(waiting.undo, why, err)
+	l.history.verdict(waiting.tree.rev.Revision, "reverted: "+why, l.now().At.Sub(waiting.Applied))
+	l.saveHistory()
+	p := waiting.pass
+	p.Outcome, p.Error = OutcomeReverted, why
+	l.answerWaiters(p)
+	l.pass(ctx, CauseConfirm)
+}
+
+// undone books that a record was carried out, as well as could be.
+func (l *loop) undone(u undoRecord, why string, err error) {
+	l.metrics.undone.Inc()
+	message := why
+	if err != nil {
+		message += "; the former state could not be put back in full: " + err.Error()
+	}
+	l.event(Event{Type: EventReverted, Revision: u.Revision.Revision, Message: message})
+	l.quarantine(u.Revision.Revision, why)
+	if p := l.ledger.Pin; p != nil && p.Revision == u.Revision.Revision {
+		l.ledger.Pin = nil
+	}
+	l.ledger.Approved = ""
+	l.ledger.Verdict = u.ID
+	l.saveLedger()
+	l.stateError("remove the way back", l.Records.Remove(undoFile))
+}
+
+// quarantine keeps a revision from being tried until somebody says retry.
+func (l *loop) quarantine(revision, why string) {
+	if revision == "" || revision == rescueRevision {
+		return
+	}
+	l.bad[revision] = true
+	l.stateError("mark revision bad", l.Snapshots.MarkBad(revision, why))
+}
+
+func (l *loop) quarantineCondition() {
+	message := ""
+	if l.bad[l.newest] {
+		message = "revision " + short(l.newest) + " was undone and is not tried again until it changes or somebody says retry"
+	}
+	l.conds.set(CondQuarantined, "Undone", message)
+}
+
+// undoTries bounds the attempts to put the former state back; the waits
+// between them double from undoWait.
+const (
+	undoTries = 4
+	undoWait  = 50 * time.Millisecond
+)
+
+// undo carries a record out: what it names becomes what it was, and nothing
+// else is touched.
+func (l *loop) undo(ctx context.Context, u undoRecord) error {
+	ctx = context.WithoutCancel(ctx)
+	var errs []error
+	for try := range undoTries {
+		done, err := l.undoOnce(ctx, u.Undo)
+		if done {
+			return nil
+		}
+		errs = append(errs, err)
+		if !sleep(ctx, undoWait<<try) {
+			break
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (l *loop) undoOnce(ctx context.Context, u apply.Undo) (done bool, err error) {
+	have, err := l.planner.Observe(ctx, observed.Query{Want: undoWant(u), Around: u.Keys()})
+	if err != nil {
+		return false, err
+	}
+	plan, err := u.Plan(have)
+	if err != nil {
+		return false, err
+	}
+	if plan.Empty() {
+		if len(have.Blind) > 0 {
+			return false, fmt.Errorf("%s cannot be read: %s", have.Blind[0].Scope, have.Blind[0].Reason)
+		}
+		return true, nil
+	}
+	return false, apply.Run(ctx, plan, l.Drivers).Err()
+}
+
+// undoWant names the objects of a record, so that they are looked at.
+func undoWant(u apply.Undo) *resource.Set {
+	want := resource.NewSet(len(u.Objects))
+	for _, f := range u.Objects {
+		if f.Object != nil {
+			want.Put(*f.Object)
+		}
+	}
+	return want
+}
+
+// recover carries out what the last run left without a verdict: it may have
+// been killed by what it applied.
+func (l *loop) recover(ctx context.Context) {
+	var u undoRecord
+	if err := read(l.Records, undoFile, &u); err != nil {
+		l.stateError("read the way back", err)
+		return
+	}
+	if u.ID == "" || u.ID == l.ledger.Verdict {
+		return
+	}
+	why := "the last run ended before this revision was confirmed"
+	if u.Boot != l.Clock.ID {
+		l.undone(u, why+", and the host was started anew since", nil)
+		return
+	}
+	l.undone(u, why, l.undo(ctx, u))
+}

@@ -1,0 +1,126 @@
+package intent
+
+import (
+	"time"
+
+	"reconciler/internal/resource"
+)
+
+// Failure is a key whose operation failed, again and again.
+type Failure struct {
+	Count int
+	Err   string
+	Until Instant // not tried before
+}
+
+const firstBackoff = time.Second
+
+// Again is the failure after one more: the wait doubles from a second to most.
+func (f Failure) Again(err string, most time.Duration, now Instant) Failure {
+	wait := most
+	if f.Count < 30 { // beyond, the shift would overflow; it is far above any most
+		wait = min(most, firstBackoff<<f.Count)
+	}
+	return Failure{Count: f.Count + 1, Err: err, Until: now.Add(wait)}
+}
+
+// Repairs remembers when a key was repaired, to notice somebody who undoes it.
+type Repairs struct {
+	Times []Instant // at most undoneTimes, oldest first
+	Holds int       // how often it was left to them
+	Until Instant   // left to them until then
+}
+
+// Two managers on one object: undone 5 times within a minute, the key is left
+// alone for a minute, then two, up to 16.
+const (
+	undoneTimes  = 5
+	undoneWithin = time.Minute
+	firstHold    = time.Minute
+	mostDoubles  = 4
+)
+
+// Repaired is the memory after one more repair.
+func (r Repairs) Repaired(now Instant) Repairs {
+	times := append([]Instant(nil), r.Times...)
+	times = append(times, now)
+	if len(times) > undoneTimes {
+		times = times[1:]
+	}
+	if len(times) < undoneTimes || now.Sub(times[0]) > undoneWithin {
+		return Repairs{Times: times, Holds: r.Holds, Until: r.Until}
+	}
+	return Repairs{Holds: r.Holds + 1, Until: now.Add(firstHold << min(r.Holds, mostDoubles))}
+}
+
+// Stale reports that nothing happened to a key for so long that it can be
+// forgotten.
+func (r Repairs) Stale(now Instant) bool {
+	last := r.Until
+	if n := len(r.Times); n > 0 {
+		last = max(last, r.Times[n-1])
+	}
+	return now.Sub(last) > firstHold<<mostDoubles
+}
+
+// LeaveAlone returns want with the keys as they are now, whatever was wanted
+// of them: what exists stays, what does not is not made, nor what requires it.
+// want is not changed.
+func LeaveAlone(want, have *resource.Set, keys []resource.Key) *resource.Set {
+	if len(keys) == 0 {
+		return want
+	}
+	out := want.Clone()
+	absent := make(map[resource.Key]bool)
+	for _, k := range keys {
+		if !keep(out, have, k) {
+			absent[k] = true
+		}
+	}
+	for more := len(absent) > 0; more; {
+		more = false
+		for _, o := range out.All() {
+			if requiresAny(o, absent) && !keep(out, have, o.Key()) {
+				absent[o.Key()], more = true, true
+			}
+		}
+	}
+	return out
+}
+
+// keep makes out hold what have holds at k; false if that is nothing.
+func keep(out, have *resource.Set, k resource.Key) bool {
+	h, ok := have.Get(k)
+	if !ok {
+		out.Remove(k)
+		return false
+	}
+	if w, ok := out.Get(k); ok {
+		h.Origin = w.Origin
+		h.Resource = withPolicy(h.Resource, w.Resource)
+	} else {
+		h.Origin = ""
+	}
+	out.Put(h)
+	return true
+}
+
+// withPolicy keeps what a wanted link says of how to treat it.
+func withPolicy(have, want resource.Resource) resource.Resource {
+	h, isLink := have.(resource.Link)
+	w, wantsLink := want.(resource.Link)
+	if isLink && wantsLink {
+		h.Policy = w.Policy
+		return h
+	}
+	return have
+}
+
+func requiresAny(o resource.Object, keys map[resource.Key]bool) bool {
+	for _, k := range o.Requires() {
+		if keys[k] {
+			return true
+		}
+	}
+	return false
+}
