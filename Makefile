@@ -6,7 +6,9 @@ SHELL       := bash
 
 export PATH := $(PATH):/usr/local/go/bin
 
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+# Only a tagged, clean tree has a version; any other build is a development one
+# and says its commit.
+VERSION := $(shell git diff --quiet HEAD 2>/dev/null && git describe --tags --exact-match 2>/dev/null)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 STATIC  := CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
 FUZZTIME ?= 30s
