@@ -50,7 +50,19 @@ type Desired struct {
 	Merged *Merged
 }
 
-// Load resolves a tree. The error, if any, is a *multierror.Error of
-// *strict.Fault, in the order of file, line and column, errors only; what
-// could be read is returned beside it where that is useful (Hosts, Warnings).
+// Load resolves a tree for one host. The error, if any, is a *multierror.Error
+// of *strict.Fault, in the order of file, line and column, errors only. What
+// could be read is returned beside it (Hosts, Layers, Warnings, and Merged
+// where there is one); Want is nil then.
+//
+// A tree with layers needs Options.Host.
 func Load(tree fs.FS, o Options) (*Desired, error) { return load(tree, o) }
+
+// Check finds every fault of a tree. With a Host it is Load. Without one, a
+// tree with layers is resolved for each host of fleet:, every file of a layer
+// is checked by itself, whether a host has it or not, and each fault is
+// reported once; the result then has neither Want nor Merged.
+func Check(tree fs.FS, o Options) (*Desired, error) { return check(tree, o) }
+
+// Schema is the JSON Schema of the files of a tree, reconciler.yaml included.
+func Schema() []byte { return schema() }

@@ -9,9 +9,6 @@ import (
 	"reconciler/internal/strict"
 )
 
-// treeFile is the tree's own file, at its root.
-const treeFile = "reconciler.yaml"
-
 // sourceFile is one file of the tree and its documents.
 type sourceFile struct {
 	*strict.File

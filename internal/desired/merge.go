@@ -171,3 +171,15 @@ func (m *merger) twice(first, second *strict.Value) {
 			Hinted("a different metric, table or priority makes another entry"))
 	}
 }
+
+// nameTables notes the names that a document gives to routing tables.
+func (m *merger) nameTables(v *strict.Value) {
+	if v == nil {
+		return
+	}
+	for _, c := range v.Children {
+		if n, ok := numberOf(c.Value); ok {
+			m.tables[c.Key] = n
+		}
+	}
+}

@@ -1,86 +1,152 @@
 package desired
 
 import (
-	"errors"
 	"io/fs"
+	"slices"
 
 	"github.com/hashicorp/go-multierror"
 
 	"reconciler/internal/strict"
 )
 
-// tree is a tree of YAML, read.
+// tree is a tree of YAML whose files are read once, for however many hosts.
 type tree struct {
-	fs     fs.FS
-	report *strict.Report
-	reader *strict.Reader
-	names  []string
-	files  map[string]*sourceFile
+	fs      fs.FS
+	report  *strict.Report
+	reader  *strict.Reader
+	decoder *strict.Decoder[document]
+	names   []string
+	files   map[string]*sourceFile
+	own     *treeYAML           // of reconciler.yaml; nil without one
+	byLayer map[string][]string // files by the directory of their layer
+	roots   []*strict.Value     // where the paths of faults are looked for
+	stop    bool                // nothing below the tree's own file is to be read
 }
 
 func open(fsys fs.FS, o Options) *tree {
 	r := new(strict.Report)
-	t := &tree{fs: fsys, report: r, reader: strict.NewReader(r), files: make(map[string]*sourceFile)}
+	t := &tree{
+		fs: fsys, report: r, reader: strict.NewReader(r), decoder: strict.NewDecoder[document](),
+		files: make(map[string]*sourceFile),
+	}
 	t.names = yamlFiles(fsys, r)
+	if slices.Contains(t.names, treeFile) {
+		t.readOwn(o)
+	}
 	return t
 }
 
+// readOwn reads reconciler.yaml. A tree that needs a newer build is not read
+// any further: its other faults may be no faults there.
+func (t *tree) readOwn(o Options) {
+	f := t.file(treeFile, "")
+	t.own = new(treeYAML)
+	if len(f.docs) == 0 {
+		t.stop = t.report.Parse()
+		return
+	}
+	root := t.join(f.docs, map[*strict.File]int{f.File: 0}, nil)
+	before := *t.report
+	t.own = strict.NewDecoder[treeYAML]().Decode(root, t.report)
+	if tooOld(o.Version, t.own.MinVersion) {
+		*t.report = before
+		t.report.At(t.own.MinVersion.At(), strict.Problemf("min-version", "the tree needs reconciler %s, this is %s",
+			t.own.MinVersion.Val, o.Version).Hinted("upgrade this host's reconciler"))
+		t.stop = true
+		return
+	}
+	t.checkOwn()
+	t.stop = t.report.Failed()
+}
+
 // file reads a file, once.
-func (t *tree) file(name string) *sourceFile {
+func (t *tree) file(name, layer string) *sourceFile {
 	if f, ok := t.files[name]; ok {
 		return f
 	}
-	f := &sourceFile{File: &strict.File{Name: name}}
-	t.files[name] = f
 	content, err := fs.ReadFile(t.fs, name)
+	f := t.keep(name, layer, content)
 	if err != nil {
 		t.report.NoYAML(strict.Pos{File: f.File, Line: 1, Column: 1}, strict.Problemf("unreadable", "%s", err))
-		return f
 	}
-	f.docs = t.reader.Read(f.File, content)
 	return f
 }
 
-func (t *tree) resolve(o Options) (*Desired, error) {
+func (t *tree) keep(name, layer string, content []byte) *sourceFile {
+	f := &sourceFile{File: &strict.File{Name: name, Layer: layer}}
+	f.docs = t.reader.Read(f.File, content)
+	for _, doc := range f.docs {
+		if doc.Get("version") == nil {
+			t.report.At(doc, strict.Problemf("missing-key", "version is missing").Hinted("begin with version: 1"))
+		}
+	}
+	t.files[name] = f
+	return f
+}
+
+// join merges documents, lowest layer first.
+func (t *tree) join(docs []*strict.Value, rank map[*strict.File]int, at *spot) *strict.Value {
+	m := &merger{report: t.report, rank: rank, tables: make(map[string]uint32)}
+	for _, d := range docs {
+		m.nameTables(d.Get("tables"))
+	}
+	if at == nil {
+		at = &spot{below: map[string]*spot{"version": {agree: true}}}
+	}
+	root := m.merge(at, docs)
+	t.roots = append(t.roots, root)
+	return root
+}
+
+// resolve merges the layers of a host and builds what they declare.
+func (t *tree) resolve(o Options) *Desired {
+	d := &Desired{Hosts: t.hosts()}
+	if t.stop {
+		return d
+	}
 	var docs []*strict.Value
 	rank := make(map[*strict.File]int)
-	for _, name := range t.names {
-		f := t.file(name)
-		rank[f.File] = 0
+	for i, l := range t.layers(o) {
+		d.Layers = append(d.Layers, l.path)
+		for _, name := range l.files {
+			f := t.file(name, l.path)
+			rank[f.File] = i
+			docs = append(docs, f.docs...)
+		}
+	}
+	if o.Rescue != nil {
+		d.Layers = append(d.Layers, "rescue")
+		f := t.keep(o.Rescue.Path, "rescue", o.Rescue.Content)
+		rank[f.File] = len(d.Layers)
 		docs = append(docs, f.docs...)
 	}
-	d := &Desired{Layers: []string{"."}}
 	if len(docs) == 0 {
-		return d, t.finish(d)
+		t.empty()
+		return d
 	}
-	m := &merger{report: t.report, rank: rank, tables: make(map[string]uint32)}
-	for _, doc := range docs {
-		m.nameTables(doc.Get("tables"))
-	}
-	root := m.merge(places(), docs)
-	doc := strict.NewDecoder[document]().Decode(root, t.report)
-	d.Merged = &Merged{root}
+	root := t.join(docs, rank, places())
+	doc := t.decoder.Decode(root, t.report)
+	d.Merged = &Merged{root: root, layered: len(d.Layers) > 1}
 	if !t.report.Parse() {
 		d.Want = build(doc, t.report)
 	}
-	return d, t.finish(d, root)
+	return d
 }
 
-func (m *merger) nameTables(v *strict.Value) {
-	if v == nil {
+// empty reports a tree that says nothing, unless it is known why already: an
+// empty tree is far more often an accident than a wish.
+func (t *tree) empty() {
+	if t.report.Failed() {
 		return
 	}
-	for _, c := range v.Children {
-		if n, ok := numberOf(c.Value); ok {
-			m.tables[c.Key] = n
-		}
-	}
+	t.report.AtPos(strict.Pos{File: &strict.File{Name: "."}, Line: 1, Column: 1},
+		strict.Problemf("empty-tree", "there is no YAML in the tree").Hinted("a file with version: 1 alone declares nothing"))
 }
 
 // finish sorts warnings from errors.
-func (t *tree) finish(d *Desired, roots ...*strict.Value) error {
+func (t *tree) finish(d *Desired) (*Desired, error) {
 	var errs *multierror.Error
-	for _, f := range t.report.Faults(roots...) {
+	for _, f := range t.report.Faults(t.roots...) {
 		if f.Severity == strict.Warning {
 			d.Warnings = append(d.Warnings, f)
 			continue
@@ -88,19 +154,9 @@ func (t *tree) finish(d *Desired, roots ...*strict.Value) error {
 		errs = multierror.Append(errs, f)
 	}
 	if errs == nil {
-		return nil
+		return d, nil
 	}
-	errs.ErrorFormat = compact
-	return errs
-}
-
-// maxPrinted bounds the text of an error; the faults are all in it.
-const maxPrinted = 10
-
-func compact(errs []error) string {
-	if len(errs) > maxPrinted {
-		more := len(errs) - maxPrinted
-		errs = append(append([]error(nil), errs[:maxPrinted]...), strict.More(more))
-	}
-	return errors.Join(errs...).Error()
+	d.Want = nil
+	errs.ErrorFormat = strict.Summary
+	return d, errs
 }

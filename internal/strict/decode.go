@@ -33,6 +33,12 @@ func (d *Decoder[T]) Decode(v *Value, r *Report) *T {
 	return out
 }
 
+// Shape reports every fault of what is there; what is missing is none.
+func (d *Decoder[T]) Shape(v *Value, r *Report) {
+	s := &session{report: r, shadow: true}
+	s.decode(d.root, v, reflect.New(reflect.TypeFor[T]()).Elem())
+}
+
 // Guide is a struct with more to say about a key that it does not know.
 type Guide interface {
 	// UnknownKey explains a key, or returns nil for the usual words.
@@ -49,7 +55,7 @@ type session struct {
 type codec interface {
 	// decode is never given null.
 	decode(s *session, v *Value, into reflect.Value)
-	schema(g *generator) Schema
+	schema(g *Generator) Schema
 }
 
 // decode reads a value and, for their faults alone, those it took the place

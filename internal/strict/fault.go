@@ -6,7 +6,10 @@
 // and imports nothing of ours.
 package strict
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Severity of a Fault.
 type Severity uint8
@@ -55,5 +58,22 @@ func (f *Fault) Error() string {
 	return s
 }
 
-// More stands for faults that are not printed.
-func More(n int) error { return fmt.Errorf("and %d more", n) }
+// maxPrinted bounds the text of many faults; a caller that wants all of them
+// has the list.
+const maxPrinted = 10
+
+// Summary prints faults one a line, and counts those past the tenth.
+func Summary(faults []error) string {
+	var b strings.Builder
+	for i, f := range faults {
+		if i == maxPrinted {
+			fmt.Fprintf(&b, "\nand %d more", len(faults)-i)
+			break
+		}
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		b.WriteString(f.Error())
+	}
+	return b.String()
+}

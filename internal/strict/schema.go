@@ -11,13 +11,18 @@ import (
 // Schema is a JSON Schema, draft 2020-12.
 type Schema map[string]any
 
-// Schema describes what Decode accepts, as indented JSON. What only the whole
-// tree tells (references, identities) is not in it.
-func (d *Decoder[T]) Schema(title string) []byte {
-	g := &generator{defs: make(Schema)}
-	root := g.of(d.root)
+// Generator collects the definitions that a schema refers to.
+type Generator struct{ defs Schema }
+
+// Define describes what Decode accepts, as a reference to a definition. What
+// only the whole tree tells (references, identities) is not in it.
+func (d *Decoder[T]) Define(g *Generator) Schema { return g.of(d.root) }
+
+// WriteSchema prints a schema as indented JSON; root describes a document.
+func WriteSchema(title string, root func(*Generator) Schema) []byte {
+	g := &Generator{defs: make(Schema)}
 	out := Schema{"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, "$defs": g.defs}
-	maps.Copy(out, root)
+	maps.Copy(out, root(g))
 	b, err := json.MarshalIndent(out, "", "  ")
 	if err != nil {
 		panic("strict: " + err.Error())
@@ -25,24 +30,20 @@ func (d *Decoder[T]) Schema(title string) []byte {
 	return append(b, '\n')
 }
 
-// generator collects the definitions of structs, which may refer to each
-// other.
-type generator struct{ defs Schema }
+func (g *Generator) of(c codec) Schema { return c.schema(g) }
 
-func (g *generator) of(c codec) Schema { return c.schema(g) }
-
-func (c leafCodec) schema(*generator) Schema {
+func (c leafCodec) schema(*Generator) Schema {
 	l := newOf(c.typ).(leaf)
 	return l.describe(c.rules)
 }
 
-func (c pointerCodec) schema(g *generator) Schema { return g.of(c.elem) }
+func (c pointerCodec) schema(g *Generator) Schema { return g.of(c.elem) }
 
-func (c listCodec) schema(g *generator) Schema {
+func (c listCodec) schema(g *Generator) Schema {
 	return Schema{"type": "array", "items": g.of(c.elem)}
 }
 
-func (c *mapCodec) schema(g *generator) Schema {
+func (c *mapCodec) schema(g *Generator) Schema {
 	s := Schema{"type": "object", "additionalProperties": orNull(g.of(c.val))}
 	if c.names != nil {
 		s["propertyNames"] = Schema{"pattern": c.names.String()}
@@ -50,7 +51,7 @@ func (c *mapCodec) schema(g *generator) Schema {
 	return s
 }
 
-func (c *structCodec) schema(g *generator) Schema {
+func (c *structCodec) schema(g *Generator) Schema {
 	name := defName(c.typ.Name())
 	if _, ok := g.defs[name]; !ok {
 		g.defs[name] = Schema{} // cut recursion
@@ -59,18 +60,21 @@ func (c *structCodec) schema(g *generator) Schema {
 	return Schema{"$ref": "#/$defs/" + name}
 }
 
-func (c *structCodec) define(g *generator) Schema {
+func (c *structCodec) define(g *Generator) Schema {
 	properties := make(Schema)
 	var required []string
 	for _, f := range c.fields {
-		p := orNull(g.of(f.codec))
+		p := g.of(f.codec)
+		if f.required {
+			required = append(required, f.name)
+		} else {
+			p = orNull(p)
+		}
 		if f.doc != "" {
+			p = maps.Clone(p)
 			p["description"] = f.doc
 		}
 		properties[f.name] = p
-		if f.required {
-			required = append(required, f.name)
-		}
 	}
 	s := Schema{"type": "object", "properties": properties, "additionalProperties": false}
 	if required != nil {
@@ -79,14 +83,18 @@ func (c *structCodec) define(g *generator) Schema {
 	if c.short < 0 {
 		return s
 	}
-	return Schema{"anyOf": []any{g.of(c.fields[c.short].codec), s}}
+	return Schema{"anyOf": []any{s, g.of(c.fields[c.short].codec)}}
 }
 
 // orNull lets null stand for a value, which deletes the key.
 func orNull(s Schema) Schema {
 	s = maps.Clone(s)
-	if t, ok := s["type"].(string); ok {
+	switch t := s["type"].(type) {
+	case string:
 		s["type"] = []string{t, "null"}
+		return s
+	case []string:
+		s["type"] = append(slices.Clone(t), "null")
 		return s
 	}
 	if e, ok := s["enum"].([]any); ok {
@@ -98,4 +106,8 @@ func orNull(s Schema) Schema {
 
 var camel = regexp.MustCompile(`([a-z0-9])([A-Z])`)
 
-func defName(s string) string { return strings.ToLower(camel.ReplaceAllString(s, "$1-$2")) }
+// defName makes link-sysctl of linkSysctlYAML.
+func defName(s string) string {
+	s = strings.TrimSuffix(strings.TrimSuffix(s, "YAML"), "Conf")
+	return strings.ToLower(camel.ReplaceAllString(s, "$1-$2"))
+}
