@@ -1,9 +1,7 @@
 package state
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -13,10 +11,6 @@ import (
 
 // Host names the network namespace of process 1.
 const Host = "host"
-
-// initCookie is the cookie of the first network namespace of a boot: the
-// kernel counts from 1 (net/core/net_namespace.c, gen_cookie_next).
-const initCookie = 1
 
 // Identity names a network namespace and proves which one it is: an inode is
 // used again after a namespace is gone, a cookie only after a boot.
@@ -52,30 +46,41 @@ func namespace() (Identity, error) {
 	if err != nil {
 		return Identity{}, err
 	}
-	name, err := namespaceName(cookie)
+	name, err := namespaceName()
 	if err != nil {
 		return Identity{}, err
 	}
 	return Identity{Name: name, Cookie: cookie, Boot: strings.TrimSpace(string(boot))}, nil
 }
 
-func namespaceName(cookie uint64) (string, error) {
-	var own, first unix.Stat_t
-	if err := unix.Stat("/proc/thread-self/ns/net", &own); err != nil {
-		return "", fmt.Errorf("stat /proc/thread-self/ns/net: %w", err)
+func namespaceName() (string, error) {
+	// /proc/1/ns/net may only be looked at by who could trace process 1, which
+	// not even every root can. /proc/1/net is open to all, and each namespace
+	// has files of its own there.
+	own, err := inode("/proc/thread-self/net/dev")
+	if err != nil {
+		return "", err
 	}
-	err := unix.Stat("/proc/1/ns/net", &first)
-	switch {
-	case errors.Is(err, fs.ErrPermission): // only root may look at process 1
-		if cookie == initCookie {
-			return Host, nil
-		}
-	case err != nil:
-		return "", fmt.Errorf("stat /proc/1/ns/net: %w", err)
-	case own.Dev == first.Dev && own.Ino == first.Ino:
+	first, err := inode("/proc/1/net/dev")
+	if err != nil {
+		return "", err
+	}
+	if own == first {
 		return Host, nil
 	}
-	return strconv.FormatUint(own.Ino, 10), nil
+	ns, err := inode("/proc/thread-self/ns/net")
+	if err != nil {
+		return "", err
+	}
+	return strconv.FormatUint(ns, 10), nil
+}
+
+func inode(path string) (uint64, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return 0, fmt.Errorf("stat %s: %w", path, err)
+	}
+	return st.Ino, nil
 }
 
 func netnsCookie() (uint64, error) {
