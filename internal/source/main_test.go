@@ -30,9 +30,15 @@ type running struct {
 func start(t *testing.T, s Source) *running {
 	t.Helper()
 	r := &running{t: t, source: s}
+	startWith(t, r, r.deliver)
+	return r
+}
+
+func startWith(t *testing.T, r *running, deliver func(Tree)) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx, r.deliver, r.report) }()
+	go func() { done <- r.source.Run(ctx, deliver, r.report) }()
 	t.Cleanup(func() {
 		cancel()
 		select {
@@ -44,7 +50,6 @@ func start(t *testing.T, s Source) *running {
 			t.Error("Run does not end")
 		}
 	})
-	return r
 }
 
 func (r *running) deliver(tree Tree) {
@@ -107,6 +112,16 @@ func (r *running) sick(within time.Duration, is func(error) bool) error {
 		return err != nil && is(err)
 	})
 	return err
+}
+
+// well waits until the health is nil.
+func (r *running) well(within time.Duration) {
+	r.t.Helper()
+	wait(r.t, within, "well again", func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return len(r.health) > 0 && r.health[len(r.health)-1] == nil
+	})
 }
 
 func write(t *testing.T, path, content string) {
