@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/pflag"
+
+	"reconciler/internal/api"
+	"reconciler/internal/desired"
+	"reconciler/internal/diff"
+	"reconciler/internal/driver"
+	"reconciler/internal/engine"
+	"reconciler/internal/observed"
+	"reconciler/internal/resource"
+	"reconciler/internal/state"
+)
+
+// host are the flags of commands that are about this host.
+type host struct {
+	agentConfig string
+	name        string
+	socket      string
+	stateDir    string
+}
+
+func (h *host) flags(f *pflag.FlagSet) {
+	f.StringVar(&h.agentConfig, "agent-config", "", "the agent's own settings (default "+defaultAgentConfig+", where it exists)")
+	f.StringVar(&h.name, "host", "", "resolve the layers for this host (default: its name)")
+	f.StringVar(&h.socket, "socket", "", "the daemon's unix socket (default "+defaultSocket+", or with --netns NAME "+socketOf("NAME")+")")
+	f.StringVar(&h.stateDir, "state-dir", "", "where state is kept (default "+defaultStateDir+")")
+}
+
+const (
+	defaultAgentConfig = "/etc/reconciler/agent.yaml"
+	defaultStateDir    = "/var/lib/reconciler"
+	defaultSocket      = "/run/reconciler/reconciler.sock"
+)
+
+// socketOf is where the daemon of a namespace listens.
+func socketOf(netns string) string {
+	if netns == "" {
+		return defaultSocket
+	}
+	return "/run/reconciler/" + filepath.Base(netns) + ".sock"
+}
+
+// client asks the daemon of this host or of --netns.
+func (c *cli) client(h host) *api.Client {
+	socket := h.socket
+	if socket == "" {
+		socket = socketOf(c.netns)
+	}
+	return api.NewClient(socket)
+}
+
+// daemonError ends a command that needs a daemon.
+func (c *cli) daemonError(err error) error {
+	if errors.Is(err, api.ErrNoDaemon) {
+		return exit(noDaemon, hint(err, "start one: reconciler run --git URL, or --dir PATH"))
+	}
+	var refused *api.Error
+	if errors.As(err, &refused) && refused.Code == api.CodeReadOnly {
+		return exit(exitLease, err)
+	}
+	return exit(1, err)
+}
+
+// local works on this host without a daemon.
+type local struct {
+	cli      *cli
+	settings settings
+	stateDir string
+	dir      *state.Dir
+	drivers  []driver.Driver
+	planner  engine.Planner
+}
+
+// local enters the namespace and makes what a one-shot command needs. With a
+// file, what is observed comes from there and nothing of the host is needed.
+func (c *cli) local(h host, file string) (*local, error) {
+	s, err := readSettings(h)
+	if err != nil {
+		return nil, exit(applyInvalid, err)
+	}
+	l := &local{cli: c, settings: s, stateDir: s.stateDir}
+	if file != "" {
+		l.drivers, err = fromFile(file)
+	} else {
+		err = l.open()
+	}
+	if err != nil {
+		return nil, exit(applyUnreadable, err)
+	}
+	l.planner = engine.Planner{Drivers: l.drivers, Protect: s.engine.Protect, Guard: s.engine.Guard}
+	return l, nil
+}
+
+func (l *local) open() error {
+	if err := l.cli.enter(); err != nil {
+		return err
+	}
+	dir, err := state.Open(l.stateDir)
+	if err != nil {
+		return err
+	}
+	l.dir = dir
+	l.drivers, err = openDrivers(dir.Path("."), l.cli.log)
+	return err
+}
+
+// load resolves the tree at a path for this host. Warnings go to stderr.
+func (l *local) load(path string) (*resource.Set, error) {
+	tree, err := readTree(path)
+	if err != nil {
+		return nil, err
+	}
+	d, err := desired.Load(tree.FS(), l.settings.desired())
+	if err != nil {
+		return nil, fmt.Errorf("%s is not valid:\n%w", path, err)
+	}
+	for _, w := range d.Warnings {
+		l.cli.say("%s: warning: %v", path, w)
+	}
+	return d.Want, nil
+}
+
+// lock makes us the only mutator of the namespace, and deals with what an
+// earlier one left.
+func (l *local) lock(ctx context.Context) (release func(), err error) {
+	release, err = l.dir.Lock()
+	if err != nil {
+		return nil, err
+	}
+	if err := l.settleUndo(ctx); err != nil {
+		release()
+		return nil, err
+	}
+	return release, nil
+}
+
+// follows reports whether a daemon's source is the directory at a path.
+func follows(source, path string) bool {
+	const prefix = "dir "
+	if len(source) <= len(prefix) || source[:len(prefix)] != prefix {
+		return false
+	}
+	a, errA := os.Stat(source[len(prefix):])
+	b, errB := os.Stat(path)
+	return errA == nil && errB == nil && os.SameFile(a, b)
+}
+
+// fromFile are the drivers with what they observe taken from a file of
+// `reconciler observe`.
+func fromFile(path string) ([]driver.Driver, error) {
+	var s observed.State
+	if err := readJSON(path, &s); err != nil {
+		return nil, err
+	}
+	if s.Objects == nil {
+		return nil, fmt.Errorf("read %s: it holds no objects", path)
+	}
+	var out []driver.Driver
+	for _, d := range checkers() {
+		out = append(out, recorded{d, s})
+	}
+	return out, nil
+}
+
+// recorded is a driver that remembers instead of looking.
+type recorded struct {
+	driver.Driver
+	state observed.State
+}
+
+func (r recorded) Observe(context.Context, observed.Query) (observed.State, error) {
+	s := r.state
+	s.Objects = resource.NewSet(0)
+	for _, o := range r.state.Objects.All() {
+		if o.Key().Driver == r.Name() {
+			s.Objects.Put(o)
+		}
+	}
+	return s, nil
+}
+
+func (r recorded) Annotate(have observed.State, plan *diff.Plan) {
+	if a, ok := r.Driver.(driver.Annotator); ok {
+		a.Annotate(have, plan)
+	}
+}

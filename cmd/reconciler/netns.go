@@ -1,0 +1,57 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// netnsPath is where a network namespace given by --netns lies.
+func netnsPath(name string) string {
+	if strings.Contains(name, "/") {
+		return name
+	}
+	return filepath.Join("/run/netns", name)
+}
+
+// enter moves the program into the namespace of --netns. Threads have
+// namespaces of their own, so it starts itself again from one thread that is
+// there: then all are. It returns when this is so.
+func (c *cli) enter() error {
+	if c.netns == "" {
+		return nil
+	}
+	if err := enterNetns(netnsPath(c.netns)); err != nil {
+		return fmt.Errorf("enter network namespace %s: %w", c.netns, err)
+	}
+	return nil
+}
+
+func enterNetns(path string) error {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	var there, here unix.Stat_t
+	if err := unix.Fstat(fd, &there); err != nil {
+		return err
+	}
+	if err := unix.Stat("/proc/self/ns/net", &here); err != nil {
+		return err
+	}
+	if there.Dev == here.Dev && there.Ino == here.Ino {
+		return nil
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := unix.Setns(fd, unix.CLONE_NEWNET); err != nil {
+		return err
+	}
+	return syscall.Exec("/proc/self/exe", os.Args, os.Environ())
+}

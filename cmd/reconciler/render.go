@@ -1,0 +1,75 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"reconciler/internal/desired"
+)
+
+func (c *cli) renderCommand() *cobra.Command {
+	var host string
+	var allHosts, explain bool
+	cmd := &cobra.Command{
+		Use: "render [PATH]", Args: cobra.MaximumNArgs(1),
+		Short: "Print the layers of a tree merged for a host",
+	}
+	cmd.Flags().StringVar(&host, "host", "", "for this host (default: this one)")
+	cmd.Flags().BoolVar(&allHosts, "all-hosts", false, "for every host that fleet: names, a document each")
+	cmd.Flags().BoolVar(&explain, "explain", false, "put layer, file and line beside each value")
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		if host != "" && allHosts {
+			return exit(exitUsage, errors.New("--host and --all-hosts exclude each other"))
+		}
+		tree, err := readTree(pathOr(args, "."))
+		if err != nil {
+			return exit(checkParse, err)
+		}
+		var hosts []string
+		if allHosts {
+			d, err := desired.Check(tree.FS(), desired.Options{Version: version})
+			if err != nil {
+				return exit(checkFault, err)
+			}
+			hosts = d.Hosts
+		} else {
+			name, err := hostname(host)
+			if err != nil {
+				return err
+			}
+			hosts = []string{name}
+		}
+		for i, name := range hosts {
+			d, err := desired.Load(tree.FS(), desired.Options{Host: name, Version: version})
+			if err != nil {
+				return exit(checkFault, err)
+			}
+			text, err := d.Merged.YAML(explain)
+			if err != nil {
+				return err
+			}
+			if i > 0 {
+				c.printf("---")
+			}
+			if allHosts {
+				c.printf("# host %s", name)
+			}
+			fmt.Fprintf(c.stdout, "%s", text)
+		}
+		return nil
+	}
+	return cmd
+}
+
+func (c *cli) schemaCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "schema", Args: cobra.NoArgs,
+		Short: "Print the JSON Schema of the configuration, for editors",
+		RunE: func(*cobra.Command, []string) error {
+			_, err := c.stdout.Write(desired.Schema())
+			return err
+		},
+	}
+}

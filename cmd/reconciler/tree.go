@@ -1,0 +1,105 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/hashicorp/go-multierror"
+
+	"reconciler/internal/driver"
+	"reconciler/internal/resource"
+	"reconciler/internal/source"
+	"reconciler/internal/strict"
+)
+
+// readTree reads the YAML at a path: a directory, or a single file.
+func readTree(path string) (source.Tree, error) {
+	t, err := source.ReadDir(path)
+	if err != nil {
+		return source.Tree{}, fmt.Errorf("read configuration: %w", err)
+	}
+	return t, nil
+}
+
+// hostname is --host, or this host's name.
+func hostname(flag string) (string, error) {
+	if flag != "" {
+		return flag, nil
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return "", fmt.Errorf("find out the host's name: %w", err)
+	}
+	return name, nil
+}
+
+// faultsOf takes the faults out of an error of desired.Load. What is no fault
+// is one without a position.
+func faultsOf(err error) []*strict.Fault {
+	if err == nil {
+		return nil
+	}
+	list := []error{err}
+	var all *multierror.Error
+	if errors.As(err, &all) {
+		list = all.Errors
+	}
+	var out []*strict.Fault
+	for _, err := range list {
+		var f *strict.Fault
+		if !errors.As(err, &f) {
+			f = &strict.Fault{Code: "unreadable", Message: err.Error(), Parse: true}
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+// driverFaults is what the drivers say about what is declared. What a build
+// cannot apply is a warning: another may.
+func driverFaults(want *resource.Set) []*strict.Fault {
+	var out []*strict.Fault
+	for _, d := range checkers() {
+		for _, o := range want.All() {
+			if o.Key().Driver != d.Name() {
+				continue
+			}
+			for _, f := range d.Check(o.Resource) {
+				out = append(out, atOrigin(o, f))
+			}
+		}
+	}
+	return out
+}
+
+func atOrigin(o resource.Object, f driver.Fault) *strict.Fault {
+	out := &strict.Fault{Path: o.Key().Name, Code: f.Code, Message: f.Message, Hint: f.Hint, File: o.Origin, Line: 1, Column: 1}
+	if i := strings.LastIndexByte(o.Origin, ':'); i >= 0 {
+		if line, err := strconv.Atoi(o.Origin[i+1:]); err == nil {
+			out.File, out.Line = o.Origin[:i], line
+		}
+	}
+	if f.Field != "" {
+		out.Path += "." + f.Field
+	}
+	if f.Code == driver.Unsupported {
+		out.Severity = strict.Warning
+	}
+	return out
+}
+
+// below puts the path of a tree before the names in it, as a person or an
+// annotation of a CI needs them.
+func below(path, file string) string {
+	if info, err := os.Stat(path); err == nil && !info.IsDir() {
+		path = filepath.Dir(path)
+	}
+	if file == "" {
+		return path
+	}
+	return filepath.Join(path, file)
+}

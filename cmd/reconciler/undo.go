@@ -1,0 +1,305 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"reconciler/internal/apply"
+	"reconciler/internal/observed"
+	"reconciler/internal/state"
+)
+
+// Files of a confirmed apply, in the state directory. Exactly one of a
+// confirmation (which removes the pending record) and a revert (which renames
+// it) wins, as both are one call of the file system.
+const (
+	pendingFile   = "undo.json"     // waits for its deadline
+	revertingFile = "undo-now.json" // is being carried out
+	undoneFile    = "undone.json"   // was carried out; the last one
+	helperLock    = "undo.lock"     // held by the helper as long as it lives
+	helperLog     = "undo.log"      // what the last helper said
+	helperCommand = "undo-helper"   // of the command line; hidden
+	undoPoll      = 200 * time.Millisecond
+)
+
+// pendingUndo is the record of how to put the former state back.
+type pendingUndo struct {
+	ID       string     `json:"id"`
+	Deadline time.Time  `json:"deadline"`
+	Undo     apply.Undo `json:"undo"`
+}
+
+// undone is what became of it.
+type undone struct {
+	ID    string    `json:"id"`
+	Time  time.Time `json:"time"`
+	Error string    `json:"error,omitempty"`
+}
+
+// startUndo puts the record on disk and a helper beside it, before the first
+// change. The helper has a session of its own: it outlives us and ssh.
+func (a *applying) startUndo() (*pendingUndo, error) {
+	p := &pendingUndo{
+		ID: rand.Text(), Deadline: time.Now().Add(a.options.confirm), Undo: apply.NewUndo(a.planned.Plan, a.planned.Have),
+	}
+	text, err := json.Marshal(p)
+	if err != nil {
+		return nil, fmt.Errorf("write the way back: %w", err)
+	}
+	if err := a.dir.WriteFile(pendingFile, text); err != nil {
+		return nil, fmt.Errorf("write the way back: %w", err)
+	}
+	if err := a.startHelper(); err != nil {
+		return nil, errors.Join(fmt.Errorf("start the helper that would put the former state back: %w", err), a.dir.Remove(pendingFile))
+	}
+	return p, nil
+}
+
+func (a *applying) startHelper() error {
+	lock, err := os.OpenFile(a.dir.Path(helperLock), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	// The lock is the open file's: the helper inherits it and holds it alone
+	// once we close ours.
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return fmt.Errorf("lock %s: %w", lock.Name(), err)
+	}
+	out, err := os.OpenFile(a.dir.Path(helperLog), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	cmd := exec.Command("/proc/self/exe", helperCommand, "--state-dir", a.stateDir)
+	cmd.Args[0] = os.Args[0]
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.ExtraFiles = []*os.File{lock}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	return cmd.Process.Release()
+}
+
+// undoHelperCommand waits for the deadline of the pending record and carries
+// it out, unless it is gone by then.
+func (c *cli) undoHelperCommand() *cobra.Command {
+	var h host
+	cmd := &cobra.Command{Use: helperCommand, Hidden: true, Args: cobra.NoArgs}
+	h.flags(cmd.Flags())
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		l, err := c.local(h, "")
+		if err != nil {
+			return err
+		}
+		p, err := l.pendingUndo()
+		if err != nil {
+			return err
+		}
+		for p != nil && time.Now().Before(p.Deadline) {
+			time.Sleep(min(undoPoll, time.Until(p.Deadline)))
+			if !l.exists(pendingFile) {
+				return nil
+			}
+		}
+		return l.revertWhenFree(cmd.Context())
+	}
+	return cmd
+}
+
+// revertWhenFree waits for who applies to finish, as long as a minute.
+func (l *local) revertWhenFree(ctx context.Context) error {
+	const patience = time.Minute
+	for deadline := time.Now().Add(patience); ; time.Sleep(undoPoll) {
+		release, err := l.dir.Lock()
+		if err == nil {
+			defer release()
+			return l.revert(ctx)
+		}
+		if !errors.Is(err, state.ErrLocked) || time.Now().After(deadline) {
+			return err
+		}
+	}
+}
+
+// pendingUndo reads the record that waits; nil where there is none.
+func (l *local) pendingUndo() (*pendingUndo, error) { return l.readUndo(pendingFile) }
+
+func (l *local) readUndo(name string) (*pendingUndo, error) {
+	text, err := l.dir.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the way back: %w", err)
+	}
+	var p pendingUndo
+	if err := json.Unmarshal(text, &p); err != nil {
+		return nil, fmt.Errorf("read the way back from %s: %w", l.dir.Path(name), err)
+	}
+	return &p, nil
+}
+
+// helperLives reports whether a helper waits for the deadline.
+func (l *local) helperLives() bool {
+	f, err := os.Open(l.dir.Path(helperLock))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
+}
+
+// settleUndo deals with a record that an earlier apply left: one that waits
+// for its confirmation refuses us; one that nobody looks after any more (its
+// helper was killed, the host was booted) is carried out.
+func (l *local) settleUndo(ctx context.Context) error {
+	p, err := l.pendingUndo()
+	if err != nil {
+		return err
+	}
+	if p != nil && l.helperLives() && time.Now().Before(p.Deadline) {
+		return exit(exitLease, fmt.Errorf("an apply waits for `reconciler confirm` until %s", clock(p.Deadline)))
+	}
+	return l.revert(ctx)
+}
+
+// revert puts the former state back, if a record says so. It must be the only
+// mutator.
+func (l *local) revert(ctx context.Context) error {
+	err := os.Rename(l.dir.Path(pendingFile), l.dir.Path(revertingFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("put the former state back: %w", err)
+	}
+	p, err := l.readUndo(revertingFile)
+	if err != nil || p == nil {
+		return err
+	}
+	l.cli.log.Warn("putting the former state back", "deadline", p.Deadline)
+	done := undone{ID: p.ID, Time: time.Now()}
+	err = l.carryOut(ctx, p.Undo)
+	if err != nil {
+		done.Error = err.Error()
+	}
+	text, e := json.Marshal(done)
+	if e == nil {
+		e = l.dir.WriteFile(undoneFile, text)
+	}
+	if err = errors.Join(err, e); err != nil {
+		return fmt.Errorf("put the former state back: %w", err)
+	}
+	return l.dir.Remove(revertingFile)
+}
+
+// carryOut runs the way back until there is nothing left of it to do; what
+// fails is tried again, a few times.
+func (l *local) carryOut(ctx context.Context, u apply.Undo) error {
+	const tries = 3
+	var failed error
+	for range tries {
+		have, err := l.planner.Observe(ctx, observed.Query{Around: u.Keys()})
+		if err != nil {
+			return err
+		}
+		plan, err := u.Plan(have)
+		if err != nil {
+			return err
+		}
+		if plan.Empty() {
+			return nil
+		}
+		failed = apply.Run(ctx, plan, l.drivers).Err()
+	}
+	return failed
+}
+
+// await waits until the record is confirmed or carried out.
+func (a *applying) await(ctx context.Context, p *pendingUndo, status int, failed error) (int, error) {
+	a.cli.say("waiting for `reconciler confirm` until %s; then the former state comes back", clock(p.Deadline))
+	for a.exists(pendingFile) || a.exists(revertingFile) {
+		if !a.helperLives() {
+			if err := a.startHelper(); err != nil {
+				return applyFailed, fmt.Errorf("the helper is gone: %w; the next apply or run puts the former state back", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return applyFailed, fmt.Errorf("no longer waiting: the former state comes back at %s unless `reconciler confirm` arrives", clock(p.Deadline))
+		case <-time.After(undoPoll):
+		}
+	}
+	text, err := a.dir.ReadFile(undoneFile)
+	var u undone
+	if err == nil && json.Unmarshal(text, &u) == nil && u.ID == p.ID {
+		return applyRolledBack, errors.Join(failed, errors.New("not confirmed in time: the former state is back"), errorText(u.Error))
+	}
+	a.tell("Confirmed.")
+	return status, failed
+}
+
+func errorText(s string) error {
+	if s == "" {
+		return nil
+	}
+	return errors.New(s)
+}
+
+func (l *local) exists(name string) bool {
+	_, err := os.Stat(l.dir.Path(name))
+	return err == nil
+}
+
+// clock is a time of day for people.
+func clock(t time.Time) string { return t.Local().Format("15:04:05") }
+
+// syncDir makes the names in a directory durable.
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// confirmCommand makes an apply final: one of ours, or the daemon's.
+func (c *cli) confirmCommand() *cobra.Command {
+	var h host
+	cmd := &cobra.Command{
+		Use: "confirm", Args: cobra.NoArgs,
+		Short: "Keep what an apply changed that waits for it",
+	}
+	h.flags(cmd.Flags())
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		l, err := c.local(h, "")
+		if err != nil {
+			return err
+		}
+		switch err := os.Remove(l.dir.Path(pendingFile)); {
+		case err == nil:
+			c.printf("Confirmed.")
+			return syncDir(l.dir.Path("."))
+		case !errors.Is(err, fs.ErrNotExist):
+			return err
+		case l.exists(revertingFile):
+			return exit(applyRolledBack, errors.New("too late: the former state is being put back"))
+		}
+		if err := c.client(h).Confirm(cmd.Context()); err != nil {
+			return c.daemonError(err)
+		}
+		c.printf("Confirmed.")
+		return nil
+	}
+	return cmd
+}
