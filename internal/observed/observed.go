@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"reconciler/internal/resource"
 )
@@ -79,6 +80,11 @@ func (s State) IsBlind(r resource.Resource) (Blind, bool) {
 	return Blind{}, false
 }
 
+// Same reports that two states do not differ in anything.
+func (s State) Same(o State) bool {
+	return slices.Equal(s.Blind, o.Blind) && slices.Equal(s.Tallies, o.Tallies) && s.Objects.Same(o.Objects)
+}
+
 // Query says what to look at.
 type Query struct {
 	// Want bounds the work: the answer must hold what is ours and what Want
@@ -103,7 +109,7 @@ type Observer interface {
 // All asks every observer and merges the answers. An observer that fails is
 // blind as a whole; an error is returned only when the context ends.
 func All(ctx context.Context, from []Observer, q Query) (State, error) {
-	out := State{Objects: resource.NewSet(q.Want.Len())}
+	out := State{Objects: new(resource.Set)}
 	for _, o := range from {
 		s, err := o.Observe(ctx, q)
 		if ctx.Err() != nil {
@@ -113,7 +119,9 @@ func All(ctx context.Context, from []Observer, q Query) (State, error) {
 			out.Blind = append(out.Blind, Blind{Scope{Driver: o.Name()}, err.Error()})
 			continue
 		}
-		if err := merge(out.Objects, s.Objects); err != nil {
+		if out.Objects.Len() == 0 && s.Objects != nil {
+			out.Objects = s.Objects
+		} else if err := merge(out.Objects, s.Objects); err != nil {
 			return State{}, fmt.Errorf("observe %s: %w", o.Name(), err)
 		}
 		out.Blind = append(out.Blind, s.Blind...)
