@@ -46,6 +46,12 @@ func (n Neighbour) Inherit(have Resource) Resource {
 	return n
 }
 
+// Replaces: a proxy and an entry are two tables of the kernel.
+func (n Neighbour) Replaces(from Resource) bool {
+	h, ok := from.(Neighbour)
+	return ok && n.Proxy != h.Proxy
+}
+
 // Rename passes the link's name on.
 func (n Neighbour) Rename(to func(string) string) Resource {
 	n.Link = to(n.Link)

@@ -1,0 +1,221 @@
+package wire
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// sendSize bounds one send, so that its errors fit into the buffer.
+	sendSize = 256 << 10
+	// dumpTries bounds how often an interrupted dump is begun again. Under
+	// steady churn one in ten is interrupted.
+	dumpTries = 20
+)
+
+// ErrInterrupted is a dump during which the kernel's objects changed, each
+// time that it was tried.
+var ErrInterrupted = errors.New("interrupted by changes again and again")
+
+// Do sends the messages of a batch, as many as possible at a time, and returns
+// an error for each, in their order; nil stands for none failed. A message that
+// fails does not stop the ones behind it. The second error is the socket's or
+// the context's: nothing is known then of the messages from done on.
+func (c *Conn) Do(ctx context.Context, b *Batch) (errs []error, done int, err error) {
+	release, err := c.bound(ctx, patience)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer release()
+	for done < b.Len() {
+		if ctx.Err() != nil {
+			return errs, done, context.Cause(ctx)
+		}
+		end := c.fit(b, done)
+		if errs, err = c.sendSome(b, done, end, errs); err != nil {
+			return errs, done, c.giveUp(ctx, err)
+		}
+		done = end
+	}
+	return errs, done, nil
+}
+
+// giveUp ends an exchange whose answer was not read to its end. The context's
+// error goes before the one it led to.
+func (c *Conn) giveUp(ctx context.Context, err error) error {
+	c.spent = true
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// fit returns the end of the longest run of messages from first that goes in
+// one send.
+func (c *Conn) fit(b *Batch, first int) int {
+	end := first + 1
+	for end < b.Len() && end-first < c.most && b.ends(end)-b.starts[first] <= sendSize {
+		end++
+	}
+	return end
+}
+
+// ends is where a message ends.
+func (b *Batch) ends(i int) int {
+	if i+1 < len(b.starts) {
+		return b.starts[i+1]
+	}
+	return len(b.buf)
+}
+
+// sendSome sends messages first to end and collects their errors. Only the last
+// asks for an answer: the kernel handles them in order, and errors come anyway.
+func (c *Conn) sendSome(b *Batch, first, end int, errs []error) ([]error, error) {
+	base := c.seq + 1
+	for i := first; i < end; i++ {
+		c.seq++
+		binary.NativeEndian.PutUint32(b.buf[b.starts[i]+seqAt:], c.seq)
+	}
+	last := b.buf[b.starts[end-1]+flagsAt:]
+	binary.NativeEndian.PutUint16(last, binary.NativeEndian.Uint16(last)|unix.NLM_F_ACK)
+	if err := c.write(b.buf[b.starts[first]:b.ends(end-1)]); err != nil {
+		return errs, err
+	}
+	for {
+		buf, err := c.read(true)
+		if err != nil {
+			return errs, err
+		}
+		for m, rest, ok := next(buf); ok; m, rest, ok = next(rest) {
+			at := m.seq - base
+			if m.Type != unix.NLMSG_ERROR || at >= uint32(end-first) {
+				continue // left over from a request that was given up
+			}
+			if err := refusal(m); err != nil {
+				if errs == nil {
+					errs = make([]error, b.Len())
+				}
+				errs[first+int(at)] = err
+			}
+			if m.seq == c.seq {
+				return errs, nil
+			}
+		}
+	}
+}
+
+// Query is a request that is answered with many messages.
+type Query struct {
+	Type uint16
+	// Head writes the header and the attributes that filter.
+	Head func(*Batch)
+	// Reset is called before each try: what was seen before does not count.
+	Reset func()
+	// See is called for each message of the answer.
+	See func(Message)
+}
+
+// Dump asks and reads the whole answer; if the kernel says that it is not
+// consistent it asks again.
+func (c *Conn) Dump(ctx context.Context, q Query) error {
+	release, err := c.bound(ctx, patience)
+	if err != nil {
+		return err
+	}
+	defer release()
+	for range dumpTries {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if q.Reset != nil {
+			q.Reset()
+		}
+		whole, err := c.dumpOnce(q)
+		switch {
+		case errors.As(err, new(*Refusal)):
+			return err
+		case err != nil:
+			return c.giveUp(ctx, err)
+		case whole:
+			return nil
+		}
+	}
+	return ErrInterrupted
+}
+
+func (c *Conn) dumpOnce(q Query) (whole bool, err error) {
+	c.seq++
+	c.out.Reset()
+	c.out.Begin(q.Type, unix.NLM_F_DUMP)
+	q.Head(&c.out)
+	c.out.End()
+	binary.NativeEndian.PutUint32(c.out.buf[seqAt:], c.seq)
+	if err := c.write(c.out.buf); err != nil {
+		return false, err
+	}
+	whole = true
+	for {
+		buf, err := c.read(true)
+		if err != nil {
+			return false, err
+		}
+		for m, rest, ok := next(buf); ok; m, rest, ok = next(rest) {
+			if m.seq != c.seq {
+				continue
+			}
+			if m.Flags&unix.NLM_F_DUMP_INTR != 0 {
+				whole = false
+			}
+			switch m.Type {
+			case unix.NLMSG_DONE, unix.NLMSG_ERROR:
+				return whole, refusal(m)
+			case unix.NLMSG_NOOP:
+			default:
+				q.See(m)
+			}
+		}
+	}
+}
+
+// Listen reads events until the context ends, which returns nil. After each
+// wait it reads what there is and then calls settled. Where events were lost it
+// calls lost and goes on.
+func (c *Conn) Listen(ctx context.Context, see func(Message), lost, settled func()) error {
+	release, err := c.bound(ctx, 0)
+	if err != nil {
+		return err
+	}
+	defer release()
+	for ctx.Err() == nil {
+		err := c.listenOnce(see)
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, unix.ENOBUFS):
+			lost()
+		default:
+			return fmt.Errorf("listen: %w", err)
+		}
+		settled()
+	}
+	return nil
+}
+
+// listenOnce waits for events and reads all that there are, but not for ever.
+func (c *Conn) listenOnce(see func(Message)) error {
+	for i := range 256 {
+		buf, err := c.read(i == 0)
+		if err != nil || len(buf) == 0 {
+			return err
+		}
+		for m, rest, ok := next(buf); ok; m, rest, ok = next(rest) {
+			see(m)
+		}
+	}
+	return nil
+}
