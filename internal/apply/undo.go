@@ -2,6 +2,7 @@ package apply
 
 import (
 	"fmt"
+	"slices"
 
 	"reconciler/internal/diff"
 	"reconciler/internal/observed"
@@ -28,13 +29,8 @@ func NewUndo(plan diff.Plan, have observed.State) Undo {
 	u := &recorder{have: have, seen: map[resource.Key]bool{}}
 	for _, op := range plan.Ops {
 		u.record(op.Key)
-		for _, k := range op.Takes {
+		for _, k := range slices.Concat(op.Takes, op.Loses) {
 			u.record(k)
-		}
-		if d, ok := op.From.(resource.Disturber); ok {
-			for _, k := range d.Disturbs(op.To, have.Objects) {
-				u.record(k)
-			}
 		}
 	}
 	return u.undo

@@ -40,12 +40,13 @@ type comparison struct {
 	protected map[string]bool         // links, by name
 	held      map[resource.Key]string // operations not to plan, and why
 
-	ops    []*Op
-	byKey  map[resource.Key]*Op // the one that makes or changes the object
-	gone   map[resource.Key]*Op // the one that deletes it
-	before map[*Op][]edge       // what an operation waits for
-	notes  []Note
-	lost   map[*Op][]resource.Object // foreign objects that go with an operation
+	ops      []*Op
+	byKey    map[resource.Key]*Op  // the one that makes or changes the object
+	gone     map[resource.Key]*Op  // the one that deletes it
+	before   map[*Op][]edge        // what an operation waits for
+	lastGone map[string]*Op        // by link, the last deletion of an address so far
+	refused  map[resource.Key]bool // wanted links that cannot be as wanted
+	notes    []Note
 }
 
 // edge says that an operation comes after another. A hard one blocks when that
@@ -56,9 +57,9 @@ type edge struct {
 }
 
 func (c *comparison) reset() {
-	c.ops, c.notes = nil, nil
+	c.ops, c.notes, c.refused = nil, nil, map[resource.Key]bool{}
 	c.byKey, c.gone = map[resource.Key]*Op{}, map[resource.Key]*Op{}
-	c.before, c.lost = map[*Op][]edge{}, map[*Op][]resource.Object{}
+	c.before, c.lastGone = map[*Op][]edge{}, map[string]*Op{}
 }
 
 func (c *comparison) add(op *Op) *Op {
@@ -107,34 +108,67 @@ func (c *comparison) isProtected(r resource.Resource) bool {
 	return slices.ContainsFunc(resource.Parents(r), func(link string) bool { return c.protected[link] })
 }
 
-// compareWanted plans what is wanted and is not so.
+// compareWanted plans what is wanted and is not so. Links come first: what
+// stands on one that cannot be as wanted is not planned either.
 func (c *comparison) compareWanted() {
+	var rest []resource.Object
 	for _, w := range c.want.All() {
-		key := w.Key()
-		h, exists := c.have.Objects.Get(key)
-		if exists && h.Equal(w.Resource) {
+		if _, ok := w.Resource.(resource.Link); !ok {
+			rest = append(rest, w)
 			continue
 		}
-		if _, blind := c.have.IsBlind(w.Resource); blind {
-			continue
-		}
-		if why, held := c.held[key]; held {
-			c.note(Held, w, why)
-			continue
-		}
-		if down := c.downLink(w.Resource); down != "" {
-			c.note(Absent, w, "interface "+down+" is to be down, and the kernel has no routes on such")
-			continue
-		}
-		if !exists {
-			c.add(&Op{Verb: Create, Key: key, To: w.Resource, Fields: resource.Changes(nil, w.Resource), Origin: w.Origin})
-			continue
-		}
-		c.compareOne(w, h)
+		c.compareOneWanted(w)
+	}
+	for _, w := range rest {
+		c.compareOneWanted(w)
 	}
 }
 
-func (c *comparison) compareOne(w, h resource.Object) {
+func (c *comparison) compareOneWanted(w resource.Object) {
+	key := w.Key()
+	h, exists := c.have.Objects.Get(key)
+	if exists && h.Equal(w.Resource) {
+		return
+	}
+	if _, blind := c.have.IsBlind(w.Resource); blind {
+		return
+	}
+	if why, held := c.held[key]; held {
+		c.note(Held, w, why)
+		return
+	}
+	if link := c.refusedFor(w.Resource); link != "" {
+		c.note(Conflict, w, "it needs interface "+link+", which is not as declared")
+		return
+	}
+	if down := c.downLink(w.Resource); down != "" {
+		c.note(Absent, w, "interface "+down+" is to be down, and the kernel has no routes on such")
+		return
+	}
+	if !exists {
+		c.add(&Op{Verb: Create, Key: key, To: w.Resource, Fields: resource.Changes(nil, w.Resource), Origin: w.Origin})
+		return
+	}
+	c.compareChanged(w, h)
+}
+
+// refusedFor returns the first required link that cannot be as wanted.
+func (c *comparison) refusedFor(r resource.Resource) string {
+	if len(c.refused) == 0 {
+		return ""
+	}
+	for _, k := range r.Requires() {
+		if c.refused[k] {
+			if l, ok := r.(resource.Link); ok {
+				c.refused[l.Key()] = true
+			}
+			return k.Name
+		}
+	}
+	return ""
+}
+
+func (c *comparison) compareChanged(w, h resource.Object) {
 	op := &Op{
 		Verb: Update, Key: w.Key(), From: h.Resource, To: w.Resource, Owner: h.Owner,
 		Fields: resource.Changes(h.Resource, w.Resource), Origin: w.Origin,
@@ -146,12 +180,15 @@ func (c *comparison) compareOne(w, h resource.Object) {
 		op.Verb = Replace
 		switch {
 		case h.Owner == resource.Kernel:
+			c.refused[op.Key] = true
 			c.note(Conflict, w, "the kernel made it and it differs: "+changeText(op.Fields))
 			return
 		case h.Owner == resource.Foreign && !adopts(w.Resource):
+			c.refused[op.Key] = true
 			c.note(Conflict, w, "it is not ours and only its removal could change it: "+changeText(op.Fields)+" (adopt: true makes it ours)")
 			return
 		case c.isProtected(h.Resource):
+			c.refused[op.Key] = true
 			c.note(Held, w, "protected: it would be removed and made again for "+changeText(op.Fields))
 			return
 		}

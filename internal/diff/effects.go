@@ -13,42 +13,76 @@ import (
 // the return of what is wanted, drops deletions that happen by themselves, and
 // lists what is lost to others.
 func (c *comparison) sideEffects() {
-	planned := slices.Clone(c.ops)
-	disturbing := c.disturbers(planned)
-	if len(disturbing) == 0 {
+	if !slices.ContainsFunc(c.ops, mayDisturb) {
 		return
 	}
-	ahead := c.ahead(disturbing)
+	made := c.made()
+	disturbing := c.disturbers()
+	view := c.ahead(made, disturbing)
+	dropped := map[*Op]bool{}
 	for _, op := range disturbing {
-		c.disturb(op, ahead)
+		if !dropped[op] {
+			c.disturb(op, view)
+			c.markTaken(op, dropped)
+		}
 	}
-	c.dropTaken()
+	c.drop(dropped)
+	for _, op := range c.ops {
+		c.tellLost(op)
+	}
 }
 
-// disturbers are the operations that take something along.
-func (c *comparison) disturbers(ops []*Op) []*Op {
+func mayDisturb(op *Op) bool {
+	_, ok := op.From.(resource.Disturber)
+	return ok
+}
+
+// disturbers are the operations that may take something along, in the order in
+// which they will run: replacements first, as what they take needs no deletion.
+func (c *comparison) disturbers() []*Op {
 	var out []*Op
-	for _, op := range ops {
-		if d, ok := op.From.(resource.Disturber); ok && len(d.Disturbs(op.To, c.have.Objects)) > 0 {
+	for _, op := range c.ops {
+		if mayDisturb(op) {
 			out = append(out, op)
 		}
 	}
+	slices.SortStableFunc(out, replacementsFirst)
 	return out
+}
+
+func replacementsFirst(a, b *Op) int {
+	switch {
+	case a.Verb == Replace && b.Verb != Replace:
+		return -1
+	case a.Verb != Replace && b.Verb == Replace:
+		return 1
+	}
+	return rank(a) - rank(b)
+}
+
+// made is the state with everything made and changed in place, and nothing
+// removed yet.
+func (c *comparison) made() *resource.Set {
+	made := c.have.Objects.Clone()
+	for _, op := range c.ops {
+		if op.To != nil && op.Verb != Replace && c.gone[op.Key] == nil {
+			made.Put(resource.Object{Resource: c.settled(op.To), Owner: resource.Ours})
+		}
+	}
+	return made
 }
 
 // ahead is the state as it is when the disturbing operations run: changes that
 // would be undone by one of them are not in it, as they come after it.
-func (c *comparison) ahead(disturbing []*Op) *resource.Set {
-	first := c.have.Objects.Clone()
-	for _, op := range c.ops {
-		if op.To != nil && op.Verb != Replace {
-			first.Put(resource.Object{Resource: c.settled(op.To), Owner: resource.Ours})
-		}
-	}
+func (c *comparison) ahead(made *resource.Set, disturbing []*Op) *resource.Set {
+	first := made.Clone()
 	later := map[resource.Key]bool{}
 	for _, op := range disturbing {
-		for _, k := range c.taken(op, first) {
+		for _, k := range c.taken(op, made) {
 			later[k] = true
+			if !c.have.Objects.Has(k) {
+				c.after(c.byKey[k], op, true)
+			}
 		}
 	}
 	for k := range later {
@@ -106,19 +140,46 @@ func (c *comparison) taken(op *Op, view *resource.Set) []resource.Key {
 	return keys
 }
 
-// disturb deals with everything that one operation takes along.
-func (c *comparison) disturb(op *Op, ahead *resource.Set) {
+// disturb deals with everything that one operation takes along, and leaves
+// view as it is after the operation.
+func (c *comparison) disturb(op *Op, view *resource.Set) {
 	goes := map[resource.Key]bool{}
-	for _, k := range c.taken(op, ahead) {
+	for _, k := range c.taken(op, view) {
 		goes[k] = true
 		c.takeOne(op, k)
 	}
 	// What would have gone but changes or lets go first must do so first.
 	for _, k := range c.taken(op, c.have.Objects) {
 		if !goes[k] {
-			c.after(op, c.byKey[k], false)
+			c.after(op, c.changing(k), false)
 		}
 	}
+	for k := range goes {
+		view.Remove(k)
+	}
+	if op.Verb == Delete {
+		view.Remove(op.Key)
+		c.chain(op)
+	}
+}
+
+// changing is the operation that changes an object in place.
+func (c *comparison) changing(k resource.Key) *Op {
+	if op := c.byKey[k]; op != nil && op.Verb == Update {
+		return op
+	}
+	return nil
+}
+
+// chain keeps deletions of addresses on a link in the order in which their
+// effects were predicted: the last one takes the routes.
+func (c *comparison) chain(op *Op) {
+	a, ok := op.From.(resource.Address)
+	if !ok {
+		return
+	}
+	c.after(op, c.lastGone[a.Link], false)
+	c.lastGone[a.Link] = op
 }
 
 func (c *comparison) takeOne(op *Op, k resource.Key) {
@@ -130,7 +191,7 @@ func (c *comparison) takeOne(op *Op, k resource.Key) {
 	case had && h.Owner == resource.Ours && !wanted:
 		op.Takes = append(op.Takes, k)
 	case had && h.Owner == resource.Foreign:
-		c.lost[op] = append(c.lost[op], h)
+		op.Loses = append(op.Loses, k)
 	}
 }
 
@@ -153,21 +214,18 @@ func (c *comparison) bringBack(op *Op, w, h resource.Object) {
 	c.after(back, op, true)
 }
 
-// dropTaken removes deletions of what goes by itself. Where two deletions take
-// each other (the ends of a pair), the first by key stays.
-func (c *comparison) dropTaken() {
-	dropped := map[*Op]bool{}
-	for _, op := range c.ops {
-		if dropped[op] {
-			continue
-		}
-		for _, k := range op.Takes {
-			if del := c.gone[k]; del != nil && del != op && !dropped[del] {
-				dropped[del] = true
-				delete(c.gone, k)
-			}
+// markTaken marks the deletions of what goes with an operation by itself.
+// Where two deletions take each other (the ends of a pair), the first stays.
+func (c *comparison) markTaken(op *Op, dropped map[*Op]bool) {
+	for _, k := range op.Takes {
+		if del := c.gone[k]; del != nil && del != op {
+			dropped[del] = true
+			delete(c.gone, k)
 		}
 	}
+}
+
+func (c *comparison) drop(dropped map[*Op]bool) {
 	c.ops = slices.DeleteFunc(c.ops, func(op *Op) bool { return dropped[op] })
 	for op := range dropped {
 		delete(c.before, op)
@@ -175,15 +233,13 @@ func (c *comparison) dropTaken() {
 	for op, edges := range c.before {
 		c.before[op] = slices.DeleteFunc(edges, func(e edge) bool { return dropped[e.op] })
 	}
-	for _, op := range c.ops {
-		c.tellLost(op)
-	}
 }
 
 // tellLost notes the foreign objects that go with an operation.
 func (c *comparison) tellLost(op *Op) {
 	counts := map[string]int{}
-	for _, o := range c.lost[op] {
+	for _, k := range op.Loses {
+		o, _ := c.have.Objects.Get(k)
 		what := string(o.Key().Kind)
 		if o.Origin != "" {
 			what += " (" + o.Origin + ")"
@@ -225,12 +281,7 @@ func (c *comparison) endangers(op *Op) string {
 	if to, ok := op.To.(resource.Link); isLink && ok && c.protected[from.Name] && from.State == resource.Up && to.State == resource.Down {
 		return "protected: not taken down"
 	}
-	for _, o := range c.lost[op] {
-		if c.isProtected(o.Resource) {
-			return "protected: " + o.Key().String() + " would go with it"
-		}
-	}
-	for _, k := range op.Takes {
+	for _, k := range slices.Concat(op.Loses, op.Takes) {
 		if o, ok := c.have.Objects.Get(k); ok && c.isProtected(o.Resource) {
 			return "protected: " + k.String() + " would go with it"
 		}

@@ -85,6 +85,9 @@ type Op struct {
 	// Takes are the keys of our own objects that the kernel removes along with
 	// this operation and that are not wanted back: they have no Op.
 	Takes []resource.Key
+	// Loses are the keys of foreign objects that the kernel removes along with
+	// this operation.
+	Loses []resource.Key
 }
 
 // NoteCode says what a Note is about.

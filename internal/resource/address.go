@@ -72,10 +72,9 @@ func (a Address) Disturbs(to Resource, have View) []Key {
 	if next, ok := to.(Address); ok && !next.Replaces(a) {
 		return nil
 	}
-	on := have.On(a.Link)
-	gone := a.secondaries(on, have)
-	last := a.Prefix.Addr().Is4() && a.isLast(on, gone)
-	for _, o := range on {
+	gone := a.secondaries(have)
+	last := a.Prefix.Addr().Is4() && a.isLast(have, gone)
+	for _, o := range have.On(a.Link) {
 		r, ok := o.Resource.(Route)
 		if !ok || r.Protocol == protoKernel {
 			continue
@@ -88,12 +87,12 @@ func (a Address) Disturbs(to Resource, have View) []Key {
 }
 
 // secondaries lists the addresses that go with a primary one.
-func (a Address) secondaries(on []Object, have View) []Key {
+func (a Address) secondaries(have View) []Key {
 	if a.Secondary || !a.Prefix.Addr().Is4() || promotes(a.Link, have) {
 		return nil
 	}
 	var keys []Key
-	for _, o := range on {
+	for _, o := range have.On(a.Link) {
 		if b, ok := o.Resource.(Address); ok && b.Secondary && a.Prefix.Masked() == b.Prefix.Masked() {
 			keys = append(keys, b.Key())
 		}
@@ -102,8 +101,8 @@ func (a Address) secondaries(on []Object, have View) []Key {
 }
 
 // isLast reports whether no IPv4 address stays on the link.
-func (a Address) isLast(on []Object, gone []Key) bool {
-	for _, o := range on {
+func (a Address) isLast(have View, gone []Key) bool {
+	for _, o := range have.On(a.Link) {
 		b, ok := o.Resource.(Address)
 		if ok && b.Prefix.Addr().Is4() && b.Prefix != a.Prefix && !slices.Contains(gone, b.Key()) {
 			return false

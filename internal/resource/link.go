@@ -144,8 +144,8 @@ func (l Link) Requires() []Key {
 	return nil
 }
 
-// Parent is empty: a link stands on itself. A stacked link is told by Below.
-func (l Link) Parent() string { return "" }
+// Parent is the lower link of a stacked one.
+func (l Link) Parent() string { return l.Below }
 
 // Equal compares what the kernel holds.
 func (l Link) Equal(o Resource) bool {
@@ -249,11 +249,12 @@ const minIPv6MTU = 1280 // RFC 8200, section 5
 
 func (l Link) lost(have View, takes func(Object) bool) []Key {
 	var keys []Key
-	for _, o := range have.On(l.Name) {
+	for k, o := range have.On(l.Name) {
 		if takes(o) {
-			keys = append(keys, o.Key())
+			keys = append(keys, k)
 		}
 	}
+	slices.SortFunc(keys, Key.Compare)
 	return keys
 }
 
@@ -262,17 +263,20 @@ func (l Link) lost(have View, takes func(Object) bool) []Key {
 func (l Link) stack(have View) []Key {
 	var keys []Key
 	gone := map[string]bool{l.Name: true}
-	for todo := []string{l.Name}; len(todo) > 0; {
-		name := todo[0]
-		todo = todo[1:]
-		for _, o := range have.On(name) {
-			keys = append(keys, o.Key())
+	for todo := []Link{l}; len(todo) > 0; todo = todo[1:] {
+		next := l.peerOf(todo[0], have)
+		for k, o := range have.On(todo[0].Name) {
+			if upper, ok := o.Resource.(Link); ok {
+				next = append(next, upper)
+			} else {
+				keys = append(keys, k)
+			}
 		}
-		for _, next := range above(name, have) {
-			if !gone[next] {
-				gone[next] = true
-				keys = append(keys, LinkKey(next))
-				todo = append(todo, next)
+		for _, n := range next {
+			if !gone[n.Name] {
+				gone[n.Name] = true
+				keys = append(keys, n.Key())
+				todo = append(todo, n)
 			}
 		}
 	}
@@ -280,20 +284,15 @@ func (l Link) stack(have View) []Key {
 	return slices.Compact(keys)
 }
 
-// above lists the links that the kernel removes with a link.
-func above(name string, have View) []string {
-	var out []string
-	if self, ok := have.Get(LinkKey(name)); ok {
-		if l, ok := self.Resource.(Link); ok && l.Peer != "" {
-			out = append(out, l.Peer)
-		}
+func (Link) peerOf(l Link, have View) []Link {
+	if l.Peer == "" {
+		return nil
 	}
-	for _, o := range have.All() {
-		if l, ok := o.Resource.(Link); ok && l.Below == name {
-			out = append(out, l.Name)
-		}
+	o, _ := have.Get(LinkKey(l.Peer))
+	if peer, ok := o.Resource.(Link); ok {
+		return []Link{peer}
 	}
-	return out
+	return nil
 }
 
 // Rename passes the names of the link, of its lower link and of its peer on.

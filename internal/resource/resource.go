@@ -7,7 +7,10 @@
 // reads YAML, never talks to a kernel and imports nothing of ours.
 package resource
 
-import "strings"
+import (
+	"iter"
+	"strings"
+)
 
 // Kind names a kind of resource, as it stands in a Key.
 type Kind string
@@ -119,8 +122,8 @@ type Renamer interface {
 type View interface {
 	Get(Key) (Object, bool)
 	All() []Object
-	// On lists the objects that stand on a link (see Child), sorted.
-	On(link string) []Object
+	// On iterates over the objects that stand on a link (see Parents), in no order.
+	On(link string) iter.Seq2[Key, Object]
 }
 
 // Owner says whose an object is, read from the mark it carries in the kernel.

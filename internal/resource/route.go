@@ -108,18 +108,21 @@ func (r Route) Equal(o Resource) bool {
 		slices.Equal(r.Hops, b.Hops)
 }
 
-// Inherit fills what YAML does not say. The link of a gateway is the kernel's
-// choice where the route names none.
+// Inherit fills what YAML does not say. Of a route that is ours only what the
+// kernel chose: its scope while it has the same kind of way, and the link of a
+// gateway where none is named.
 func (r Route) Inherit(have Resource) Resource {
 	h, ok := have.(Route)
 	if !ok {
 		return r
 	}
 	r.Type = orZero(r.Type, Unicast)
-	r.Scope = orZero(r.Scope, h.Scope)
-	r.PrefSrc = orZero(r.PrefSrc, h.PrefSrc)
-	r.MTU = orZero(r.MTU, h.MTU)
-	if !r.Adopt {
+	if len(r.Hops) == len(h.Hops) && r.direct() == h.direct() {
+		r.Scope = orZero(r.Scope, h.Scope)
+	}
+	if h.Protocol != Protocol && !r.Adopt {
+		r.PrefSrc = orZero(r.PrefSrc, h.PrefSrc)
+		r.MTU = orZero(r.MTU, h.MTU)
 		r.Protocol = h.Protocol
 	}
 	if len(r.Hops) == len(h.Hops) && len(r.Hops) > 0 {
@@ -133,6 +136,9 @@ func (r Route) Inherit(have Resource) Resource {
 	}
 	return r
 }
+
+// direct reports a route whose destination is on the link itself.
+func (r Route) direct() bool { return len(r.Hops) == 1 && !r.Hops[0].Via.IsValid() }
 
 // Rename passes the names of the links on.
 func (r Route) Rename(to func(string) string) Resource {

@@ -2,6 +2,8 @@ package resource
 
 import (
 	"fmt"
+	"iter"
+	"maps"
 	"slices"
 )
 
@@ -9,8 +11,8 @@ import (
 // owned by one goroutine; Clone it to hand it on.
 type Set struct {
 	objects map[Key]Object
-	sorted  []Object            // nil when stale
-	links   map[string][]Object // nil when stale
+	sorted  []Object                  // nil when stale
+	links   map[string]map[Key]Object // by the link they stand on; nil until asked for
 }
 
 // NewSet returns a Set with room for n objects.
@@ -36,15 +38,39 @@ func (s *Set) put(k Key, o Object) {
 	if s.objects == nil {
 		s.objects = make(map[Key]Object)
 	}
+	if s.links != nil {
+		s.unlink(k)
+		s.link(k, o)
+	}
 	s.objects[k] = o
-	s.sorted, s.links = nil, nil
+	s.sorted = nil
 }
 
 // Remove takes an object out; it is no error if it is not there.
 func (s *Set) Remove(k Key) {
 	if _, ok := s.objects[k]; ok {
+		s.unlink(k)
 		delete(s.objects, k)
-		s.sorted, s.links = nil, nil
+		s.sorted = nil
+	}
+}
+
+func (s *Set) link(k Key, o Object) {
+	for _, parent := range Parents(o.Resource) {
+		if s.links[parent] == nil {
+			s.links[parent] = make(map[Key]Object)
+		}
+		s.links[parent][k] = o
+	}
+}
+
+func (s *Set) unlink(k Key) {
+	o, ok := s.objects[k]
+	if !ok || s.links == nil {
+		return
+	}
+	for _, parent := range Parents(o.Resource) {
+		delete(s.links[parent], k)
 	}
 }
 
@@ -107,20 +133,18 @@ func (s *Set) Each(f func(Key, Object) bool) {
 	}
 }
 
-// On lists the objects that stand on a link, sorted.
-func (s *Set) On(link string) []Object {
+// On iterates over the objects that stand on a link, in no order.
+func (s *Set) On(link string) iter.Seq2[Key, Object] {
 	if s == nil {
-		return nil
+		return maps.All(map[Key]Object(nil))
 	}
 	if s.links == nil {
-		s.links = make(map[string][]Object)
-		for _, o := range s.All() {
-			for _, parent := range Parents(o.Resource) {
-				s.links[parent] = append(s.links[parent], o)
-			}
+		s.links = make(map[string]map[Key]Object)
+		for k, o := range s.objects {
+			s.link(k, o)
 		}
 	}
-	return s.links[link]
+	return maps.All(s.links[link])
 }
 
 // Clone returns a Set of its own with the same objects.
@@ -130,8 +154,8 @@ func (s *Set) Clone() *Set {
 	return c
 }
 
-// Parents lists the links a resource stands on: its own, and those of a
-// route's further next hops.
+// Parents lists the links a resource stands on: one for most, two for a port,
+// those of all next hops for a route, the lower link for a stacked one.
 func Parents(r Resource) []string {
 	if m, ok := r.(interface{ Parents() []string }); ok {
 		return m.Parents()
