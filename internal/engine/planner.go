@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"reconciler/internal/diff"
 	"reconciler/internal/driver"
@@ -24,6 +25,19 @@ type Planner struct {
 	Decide func(want *resource.Set, have observed.State) (*resource.Set, []diff.Note)
 
 	checked checked
+	quiet   quiet
+}
+
+// quiet is a look that found nothing to do, and what it was made from. Binding
+// and comparing are pure: what is the same again needs neither, and they are
+// most of the cost of a cycle on a large host.
+type quiet struct {
+	want   *resource.Set // as declared
+	have   observed.State
+	bound  *resource.Set
+	notes  []diff.Note   // of bind
+	wanted *resource.Set // bound, and bent to the facts; nil for no look yet
+	plan   diff.Plan
 }
 
 // checked is what the drivers said of a set, so that each is asked once.
@@ -79,25 +93,45 @@ func (p *Planner) look(ctx context.Context, want *resource.Set, q observed.Query
 	if err != nil {
 		return Planned{}, err
 	}
-	bound, notes := diff.Bind(want, have)
-	p.check(want)
-	bound = intent.LeaveAlone(bound, have.Objects, p.checked.keys)
-	notes = append(notes, p.checked.notes...)
+	plain := !q.All && len(q.Around) == 0
+	last := p.quiet
+	if !plain || last.wanted == nil || last.want != want || !last.have.Same(have) {
+		last = quiet{want: want, have: have}
+		last.bound, last.notes = diff.Bind(want, have)
+	}
+	wanted, notes := p.bend(last)
+	if wanted != last.wanted {
+		if !plain {
+			p.Protect.mark(ctx, have)
+		}
+		last.wanted = wanted
+		last.plan, err = diff.Compute(wanted, have)
+		if err != nil {
+			return Planned{}, fmt.Errorf("compare: %w", err)
+		}
+		last.plan.Observed = diff.Hash(have, wanted)
+	}
+	p.quiet = quiet{}
+	if plain && last.plan.Empty() {
+		p.quiet = last
+	}
+	plan := last.plan
+	plan.Notes = slices.Concat(notes, plan.Notes)
+	return Planned{Plan: plan, Want: wanted, Have: last.have}, nil
+}
+
+// bend fits what is bound to what the drivers can do and to the facts. With
+// nothing to bend it returns the same set.
+func (p *Planner) bend(q quiet) (wanted *resource.Set, notes []diff.Note) {
+	p.check(q.want)
+	wanted = intent.LeaveAlone(q.bound, q.have.Objects, p.checked.keys)
+	notes = slices.Concat(q.notes, p.checked.notes)
 	if p.Decide != nil {
 		var said []diff.Note
-		bound, said = p.Decide(bound, have)
+		wanted, said = p.Decide(wanted, q.have)
 		notes = append(notes, said...)
 	}
-	if q.All || len(q.Around) > 0 {
-		p.Protect.mark(ctx, have)
-	}
-	plan, err := diff.Compute(bound, have)
-	if err != nil {
-		return Planned{}, fmt.Errorf("compare: %w", err)
-	}
-	plan.Notes = append(notes, plan.Notes...)
-	plan.Observed = diff.Hash(have, bound)
-	return Planned{Plan: plan, Want: bound, Have: have}, nil
+	return wanted, notes
 }
 
 // Observe asks every driver.
