@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"flag"
 	"maps"
 	"os"
 	"path/filepath"
@@ -14,7 +15,13 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil { // they mostly sleep
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // running is a Source at work in the background of a test.
 type running struct {
