@@ -134,7 +134,7 @@ func (s *syntax) find(text string) (Pos, *Problem) {
 	switch {
 	case strings.Contains(text, "UTF-8"), strings.Contains(text, "control characters"):
 		return s.badByte(text)
-	case strings.Contains(text, "expected ',' or"), strings.Contains(text, "end of stream"):
+	case strings.Contains(text, "expected ',' or"), strings.Contains(text, "end of stream"), strings.Contains(text, "node content"):
 		if at, p := s.unclosed(); p != nil {
 			return at, p
 		}

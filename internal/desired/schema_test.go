@@ -1,0 +1,149 @@
+package desired
+
+import (
+	"bytes"
+	"flag"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"gopkg.in/yaml.v3"
+)
+
+//go:generate go test -run TestSchemaIsFresh . -update
+
+var update = flag.Bool("update", false, "write generated files anew")
+
+const schemaFile = "../../schemas/reconciler.schema.json"
+
+func TestSchemaIsFresh(t *testing.T) {
+	if *update {
+		if err := os.WriteFile(schemaFile, Schema(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	had, err := os.ReadFile(schemaFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(had, Schema()) {
+		t.Error("the schema is stale: run go generate ./internal/desired")
+	}
+}
+
+func compileSchema(t *testing.T) *jsonschema.Schema {
+	t.Helper()
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(Schema()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource("schema.json", doc); err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.Compile("schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// accepts reports what the schema says about a file.
+func accepts(t *testing.T, s *jsonschema.Schema, content []byte) error {
+	t.Helper()
+	var doc any
+	if err := yaml.Unmarshal(content, &doc); err != nil {
+		t.Fatal(err)
+	}
+	return s.Validate(doc)
+}
+
+func TestSchemaAcceptsWhatLoads(t *testing.T) {
+	s := compileSchema(t)
+	count := 0
+	for _, root := range []string{"testdata/ok", "testdata/ok-guest", "testdata/fleet", "../../examples"} {
+		err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
+			if err != nil || filepath.Ext(name) != ".yaml" || filepath.Base(name) == "agent.yaml" {
+				return err
+			}
+			content, err := os.ReadFile(name)
+			if err != nil {
+				return err
+			}
+			count++
+			if err := accepts(t, s, content); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if count < 15 {
+		t.Errorf("found only %d files", count)
+	}
+}
+
+// TestSchemaRefuses holds the schema against faults that it can see.
+func TestSchemaRefuses(t *testing.T) {
+	s := compileSchema(t)
+	for _, text := range []string{
+		"version: 2",
+		"routes: []",
+		"version: 1\ninterfaces: {br0: {addreses: []}}",
+		"version: 1\ninterfaces: {br0: {kind: brigde}}",
+		"version: 1\ninterfaces: {br0: {mtu: 10}}",
+		"version: 1\ninterfaces: {br0: {mac: 02-00}}",
+		"version: 1\ninterfaces: {-x: {}}",
+		"version: 1\nroutes: [{via: 10.0.0.1}]",
+		"version: 1\nrules: [{priority: 0}]",
+		"version: 1\nlayers: [{path: base, optional: true}]",
+		"version: 1\nfleet: {a: {}}\nroutes: []",
+	} {
+		if err := accepts(t, s, []byte(text)); err == nil {
+			t.Errorf("accepted: %s", text)
+		}
+	}
+}
+
+// TestExamples loads each example and wants it to name the schema.
+func TestExamples(t *testing.T) {
+	names, err := filepath.Glob("../../examples/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := 0
+	for _, name := range names {
+		if filepath.Base(name) == "agent.yaml" {
+			continue
+		}
+		content, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := Load(fstest.MapFS{"net.yaml": {Data: content}}, Options{})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if d.Want.Len() == 0 {
+			t.Errorf("%s declares nothing", name)
+		}
+		count++
+		if !strings.HasPrefix(string(content), "# yaml-language-server: $schema=../schemas/reconciler.schema.json\n") {
+			t.Errorf("%s does not begin with the line that names its schema", name)
+		}
+	}
+	if count < 5 {
+		t.Errorf("found only %d examples", count)
+	}
+	d, err := Check(os.DirFS("../../examples/fleet"), Options{})
+	if err != nil || len(d.Hosts) != 2 {
+		t.Errorf("fleet: hosts %v, %v", d.Hosts, err)
+	}
+}
