@@ -1,22 +1,18 @@
 package main
 
 import (
-	"os"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"reconciler/internal/testns"
 )
 
 // The yardstick and ip -batch must build the same host, or their ratio means
 // nothing.
 func TestRawBuildsWhatIPBuilds(t *testing.T) {
-	if os.Getuid() != 0 {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("needs root")
-		}
-		t.Skip("needs root")
-	}
+	testns.NeedRoot(t)
 	for _, l := range []load{pairsLoad(50), addressLoad(200, 10), addressLoad(100, 1), routeLoad(1000)} {
 		t.Run(l.name, func(t *testing.T) {
 			raw := build(t, l, func(h *host) error { return h.do(l.requests) })
@@ -30,8 +26,6 @@ func TestRawBuildsWhatIPBuilds(t *testing.T) {
 		})
 	}
 }
-
-type census struct{ links, addresses, routes int }
 
 func build(t *testing.T, l load, work func(*host) error) census {
 	t.Helper()
@@ -55,22 +49,8 @@ func build(t *testing.T, l load, work func(*host) error) census {
 	return c
 }
 
-func (h *host) census() (c census, err error) {
-	for _, d := range []struct {
-		ask  func(*batch)
-		into *int
-	}{{dumpLinks, &c.links}, {dumpAddresses, &c.addresses}, {dumpOurRoutes, &c.routes}} {
-		if *d.into, err = h.drain(d.ask); err != nil {
-			return c, err
-		}
-	}
-	return c, nil
-}
-
 func TestErrorNamesTheRequest(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("needs root; TestRawBuildsWhatIPBuilds fails where CI lacks it")
-	}
+	testns.NeedRoot(t)
 	err := onHost(func(h *host) error {
 		return h.do(func(b *batch) { b.setUp(1); b.setUp(4711); b.setUp(1) })
 	})

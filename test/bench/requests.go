@@ -96,6 +96,9 @@ func routeHeader(bits, protocol byte) []byte {
 func dumpLinks(b *batch)     { b.message(unix.RTM_GETLINK, dump, ifinfo(0, 0)...) }
 func dumpAddresses(b *batch) { b.message(unix.RTM_GETADDR, dump, make([]byte, 8)...) }
 
+// dumpIPv4 leaves out what the kernel adds by itself, in its own time.
+func dumpIPv4(b *batch) { b.message(unix.RTM_GETADDR, dump, unix.AF_INET, 0, 0, 0, 0, 0, 0, 0) }
+
 func dumpOurRoutes(b *batch) {
 	header := routeHeader(0, ourProtocol)
 	header[4], header[7] = unix.RT_TABLE_UNSPEC, unix.RTN_UNSPEC
