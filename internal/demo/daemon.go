@@ -110,7 +110,8 @@ func (d *daemon) ask(ctx context.Context, args ...string) (string, error) {
 // plan is `reconciler diff` of a directory against the edge. Changes are no
 // error.
 func (d *daemon) plan(ctx context.Context, dir string) (string, error) {
-	out, err := command(ctx, d.binary, "diff", dir, "--netns", string(d.edge))
+	out, err := command(ctx, d.binary, "diff", dir, "--netns", string(d.edge),
+		"--agent-config", d.config, "--state-dir", d.state, "--socket", d.socket)
 	if s := status(err); s != 0 && s != 1 {
 		return out, err
 	}
