@@ -7,12 +7,17 @@ import (
 	"testing"
 )
 
-// TestGuestKinds holds the guest to its purpose: the kinds of link that the
-// modules were loaded for can be made.
-func TestGuestKinds(t *testing.T) {
+func guestOnly(t *testing.T) {
+	t.Helper()
 	if os.Getenv("RECONCILER_GUEST") != "1" {
 		t.Skip("for a guest kernel: make test-guest")
 	}
+}
+
+// TestGuestKinds holds the guest to its purpose: the kinds of link that the
+// modules were loaded for can be made.
+func TestGuestKinds(t *testing.T) {
+	guestOnly(t)
 	ip := func(args ...string) {
 		t.Helper()
 		if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {

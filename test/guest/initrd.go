@@ -16,6 +16,12 @@ import (
 	"reconciler/test/guest/script"
 )
 
+// programs are built here, by where they stand in the guest.
+var programs = map[string]string{
+	"init":           "test/guest/init",
+	"bin/reconciler": "cmd/reconciler",
+}
+
 // tools are programs of this host that tests call in the guest.
 var tools = []string{"ip", "bridge"}
 
@@ -62,8 +68,10 @@ func (g guest) addPrograms(ctx context.Context, a *archive, work string, package
 		a.addFile(to, built)
 		return nil
 	}
-	if err := build("init", "test/guest/init", "build"); err != nil {
-		return err
+	for to, folder := range programs {
+		if err := build(to, folder, "build"); err != nil {
+			return err
+		}
 	}
 	for _, p := range packages {
 		binary := "tests/" + strings.ReplaceAll(p, "/", "-") + ".test"
