@@ -81,6 +81,7 @@ func (l *loop) await(undo undoRecord, required []string, p Pass) {
 		Unconfirmed: intent.Unconfirmed{Required: required, Applied: now.At, Deadline: deadline},
 		tree:        l.use, undo: undo, pass: p,
 	}
+	clear(l.answers) // those of the baseline
 	l.prober.request()
 }
 
@@ -94,6 +95,7 @@ func (l *loop) probed(cause Cause) (required []string, ready bool) {
 	now := l.now().At
 	if l.baseline == nil || l.baseline.revision != l.use.rev.Revision {
 		l.baseline = &baseline{revision: l.use.rev.Revision, since: now, until: now.Add(baselinePatience), cause: cause}
+		clear(l.answers)
 		l.prober.request()
 	}
 	required, ready, _ = intent.Baseline(names, l.answers, l.baseline.since, baselinePatience, now)

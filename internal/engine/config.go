@@ -36,18 +36,17 @@ type Confirm struct {
 	Probes  []Probe
 }
 
-// Snapshots keep trees on disk, so that boot and rollback need no network.
+// Snapshots keep trees on disk, so that boot and rollback need no network (see
+// source.Store).
 type Snapshots interface {
 	// Save keeps a tree; it becomes the current one.
 	Save(source.Tree) error
-	// Load returns a tree by its revision; fs.ErrNotExist if it is not kept.
-	Load(revision string) (source.Tree, error)
-	// MarkGood says that a revision was reached and confirmed.
-	MarkGood(revision string) error
-	// MarkBad quarantines a revision; an empty reason lifts it.
-	MarkBad(revision, reason string) error
+	// Get returns a tree by its revision; fs.ErrNotExist if it is not kept.
+	Get(revision string) (source.Tree, error)
+	// Mark says what became of a revision.
+	Mark(revision string, v source.Verdict, reason string) error
 	// List returns what is kept, the current one first.
-	List() ([]Snapshot, error)
+	List() []source.Snapshot
 }
 
 // Snapshot is a tree that is kept.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -85,16 +86,12 @@ func (l *loop) load() error {
 	if err := read(l.Records, historyFile, &l.history); err != nil {
 		l.log.Warn("history is lost", "error", err)
 	}
-	kept, err := l.Snapshots.List()
-	if err != nil {
-		return fmt.Errorf("list snapshots: %w", err)
-	}
-	for i, s := range kept {
+	for i, s := range l.Snapshots.List() {
 		if i == 0 {
-			l.seen, l.newest = s.Revision, s.Revision.Revision
+			l.seen, l.newest = snapshotRevision(s), s.Revision
 		}
-		if s.Bad != "" {
-			l.bad[s.Revision.Revision] = true
+		if s.Verdict == source.Bad {
+			l.bad[s.Revision] = true
 		}
 	}
 	return nil
@@ -189,7 +186,21 @@ func (e *Engine) Status() Status { return *e.status.Load() }
 func (e *Engine) History() []Entry { return slices.Clone(*e.history.Load()) }
 
 // Snapshots lists the revisions that a rollback can go to.
-func (e *Engine) Snapshots() ([]Snapshot, error) { return e.config.Snapshots.List() }
+func (e *Engine) Snapshots() ([]Snapshot, error) {
+	var out []Snapshot
+	for _, s := range e.config.Snapshots.List() {
+		one := Snapshot{Revision: snapshotRevision(s), Good: s.Verdict == source.Good}
+		if s.Verdict == source.Bad {
+			one.Bad = cmp.Or(s.Reason, "undone")
+		}
+		out = append(out, one)
+	}
+	return out, nil
+}
+
+func snapshotRevision(s source.Snapshot) Revision {
+	return Revision{Revision: s.Revision, Title: s.Title, Author: s.Author, Time: s.Time}
+}
 
 // Events sends what happened after the sequence number since, as far as it is
 // remembered (the last 1,000), and then what happens, until the context ends.

@@ -193,14 +193,11 @@ func (e *Engine) Rollback(ctx context.Context, revision string, d time.Duration)
 // rollbackTo finds the revision that a person means, and sees that it can be
 // used.
 func (l *loop) rollbackTo(revision string) (string, error) {
-	kept, err := l.Snapshots.List()
-	if err != nil {
-		return "", err
-	}
-	for _, s := range kept {
-		if revision == "" && s.Good && s.Revision.Revision != l.useRevision() || matches(s.Revision.Revision, revision) {
-			_, err := l.trees.get(s.Revision.Revision)
-			return s.Revision.Revision, err
+	for _, s := range l.Snapshots.List() {
+		former := revision == "" && s.Verdict == source.Good && s.Revision != l.useRevision()
+		if former || matches(s.Revision, revision) {
+			_, err := l.trees.get(s.Revision)
+			return s.Revision, err
 		}
 	}
 	return "", fmt.Errorf("revision %q: %w", revision, ErrUnknown)
@@ -209,12 +206,8 @@ func (l *loop) rollbackTo(revision string) (string, error) {
 // minPrefix is the least of a revision that a person must write.
 const minPrefix = 7
 
-// matches tells a revision by its prefix, or by that of the digest in dir-….
 func matches(revision, prefix string) bool {
-	if len(prefix) < minPrefix && prefix != revision {
-		return false
-	}
-	return prefix != "" && strings.HasPrefix(revision, prefix)
+	return len(prefix) >= minPrefix && strings.HasPrefix(revision, prefix)
 }
 
 // Approve releases the held deletions of a revision; a prefix of at least
@@ -239,7 +232,7 @@ func (e *Engine) Retry(ctx context.Context) (Pass, error) {
 	return e.doPass(ctx, func(_ context.Context, l *loop) error {
 		if l.bad[l.newest] {
 			delete(l.bad, l.newest)
-			l.stateError("lift quarantine", l.Snapshots.MarkBad(l.newest, ""))
+			l.stateError("lift quarantine", l.Snapshots.Mark(l.newest, source.Unjudged, ""))
 		}
 		clear(l.failures)
 		clear(l.repairs)

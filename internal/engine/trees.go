@@ -65,7 +65,7 @@ func (t *trees) get(revision string) (*tree, error) {
 			return one, nil
 		}
 	}
-	from, err := t.snapshots.Load(revision)
+	from, err := t.snapshots.Get(revision)
 	if err != nil {
 		return nil, fmt.Errorf("load revision %s: %w", short(revision), err)
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"reconciler/internal/intent"
 	"reconciler/internal/observed"
 	"reconciler/internal/resource"
+	"reconciler/internal/source"
 )
 
 // probeAgain is the rest between two rounds of probes while an apply waits.
@@ -47,8 +49,8 @@ func (l *loop) judge(ctx context.Context) {
 func (l *loop) silent() string {
 	var out []string
 	for _, name := range l.pending.Required {
-		switch a := l.answers[name]; {
-		case a.Asked < l.pending.Applied:
+		switch a, ok := l.answers[name]; {
+		case !ok || a.Asked < l.pending.Applied:
 			out = append(out, name)
 		case !a.OK:
 			out = append(out, name+" ("+l.said[name].Error()+")")
@@ -115,7 +117,7 @@ func (l *loop) markGood(t *tree) error {
 	if t.rev.Revision == rescueRevision {
 		return nil
 	}
-	return l.Snapshots.MarkGood(t.rev.Revision)
+	return l.Snapshots.Mark(t.rev.Revision, source.Good, "")
 }
 
 // revert puts the former state back and keeps the revision from being tried
@@ -158,7 +160,8 @@ func (l *loop) quarantine(revision, why string) {
 		return
 	}
 	l.bad[revision] = true
-	l.stateError("mark revision bad", l.Snapshots.MarkBad(revision, why))
+	l.stateError("mark revision bad", l.Snapshots.Mark(revision, source.Bad, why))
+	l.quarantineCondition()
 }
 
 func (l *loop) quarantineCondition() {
@@ -177,7 +180,7 @@ const (
 )
 
 // undo carries a record out: what it names becomes what it was, and nothing
-// else is touched.
+// else is touched. It is done when a look finds nothing more to do.
 func (l *loop) undo(ctx context.Context, u undoRecord) error {
 	ctx = context.WithoutCancel(ctx)
 	var errs []error
@@ -186,13 +189,15 @@ func (l *loop) undo(ctx context.Context, u undoRecord) error {
 		if done {
 			return nil
 		}
-		errs = append(errs, err)
-		if !sleep(ctx, undoWait<<try) {
-			break
+		if err != nil {
+			errs = append(errs, err)
+			sleep(ctx, undoWait<<try)
 		}
 	}
-	return errors.Join(errs...)
+	return cmp.Or(errors.Join(errs...), errUndoDiffers)
 }
+
+var errUndoDiffers = errors.New("all was done, and the host still differs")
 
 func (l *loop) undoOnce(ctx context.Context, u apply.Undo) (done bool, err error) {
 	have, err := l.planner.Observe(ctx, observed.Query{Want: undoWant(u), Around: u.Keys()})
