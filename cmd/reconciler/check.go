@@ -84,7 +84,7 @@ func (c *cli) check(path string, o checkOptions) error {
 	if o.failOn != "error" && o.failOn != "warning" {
 		return exit(exitUsage, errors.New("--fail-on: want error or warning"))
 	}
-	tree, err := readTree(path)
+	tree, err := source.ReadDir(path)
 	faults := faultsOf(err)
 	if err == nil {
 		faults = checkTree(tree, o)

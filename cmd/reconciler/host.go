@@ -16,6 +16,7 @@ import (
 	"reconciler/internal/engine"
 	"reconciler/internal/observed"
 	"reconciler/internal/resource"
+	"reconciler/internal/source"
 	"reconciler/internal/state"
 )
 
@@ -114,7 +115,7 @@ func (l *local) open() error {
 
 // load resolves the tree at a path for this host. Warnings go to stderr.
 func (l *local) load(path string) (*resource.Set, error) {
-	tree, err := readTree(path)
+	tree, err := source.ReadDir(path)
 	if err != nil {
 		return nil, err
 	}

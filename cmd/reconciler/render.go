@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"reconciler/internal/desired"
+	"reconciler/internal/source"
 )
 
 func (c *cli) renderCommand() *cobra.Command {
@@ -23,7 +24,7 @@ func (c *cli) renderCommand() *cobra.Command {
 		if host != "" && allHosts {
 			return exit(exitUsage, errors.New("--host and --all-hosts exclude each other"))
 		}
-		tree, err := readTree(pathOr(args, "."))
+		tree, err := source.ReadDir(pathOr(args, "."))
 		if err != nil {
 			return exit(checkParse, err)
 		}

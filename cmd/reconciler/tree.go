@@ -12,18 +12,8 @@ import (
 
 	"reconciler/internal/driver"
 	"reconciler/internal/resource"
-	"reconciler/internal/source"
 	"reconciler/internal/strict"
 )
-
-// readTree reads the YAML at a path: a directory, or a single file.
-func readTree(path string) (source.Tree, error) {
-	t, err := source.ReadDir(path)
-	if err != nil {
-		return source.Tree{}, fmt.Errorf("read configuration: %w", err)
-	}
-	return t, nil
-}
 
 // hostname is --host, or this host's name.
 func hostname(flag string) (string, error) {
