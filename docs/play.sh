@@ -49,11 +49,11 @@ The daemon makes namespace $netns as $dir/edge.git says. Try:
 
   sed -i 's/192.0.2.1/192.0.2.9/' net.yaml && git commit -qam 'another address' && git push -q
   ip -n $netns -brief address              # live within a second or so
-  ip -n $netns link set br0 mtu 1400       # break it: it comes back
+  ip -n $netns link set br0 down           # break it: it comes back
   reconciler status; reconciler history; reconciler events
   tail $dir/log
 
 Leave the shell (exit) to remove it all.
 HELP
 export PATH="$(dirname "$reconciler"):$PATH"
-[ ! -t 0 ] || "${SHELL:-bash}" || true
+"${SHELL:-bash}" || true
