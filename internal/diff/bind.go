@@ -35,6 +35,10 @@ func (b *binder) resolve() {
 	taken := map[string]string{}
 	for _, o := range b.want.All() {
 		l, ok := o.Resource.(resource.Link)
+		if ok && b.moved(l) {
+			b.miss(o, l.Name, absence(l), l.Peer+" is here, and this end of it in another network namespace")
+			continue
+		}
 		if !ok || l.Match.IsZero() && l.Type != "" {
 			continue
 		}
@@ -55,6 +59,25 @@ func (b *binder) resolve() {
 			b.missing[l.Name] = Blinded
 		}
 	}
+}
+
+// moved tells the far end of a pair that was handed to another network
+// namespace, as a container's is: it cannot be made again.
+func (b *binder) moved(l resource.Link) bool {
+	if !l.Far || b.have.Objects.Has(l.Key()) {
+		return false
+	}
+	near, _ := b.have.Objects.Get(resource.LinkKey(l.Peer))
+	n, ok := near.Resource.(resource.Link)
+	return ok && n.Type == resource.Veth && n.Peer == ""
+}
+
+// absence is how a link that is not there is told.
+func absence(l resource.Link) NoteCode {
+	if l.Policy.Optional {
+		return Optional
+	}
+	return Absent
 }
 
 func (b *binder) blind(r resource.Resource) bool {
