@@ -1,7 +1,6 @@
 package demo
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -91,15 +90,22 @@ func (d *daemon) stop() error {
 	}
 }
 
-// tail is the end of the daemon's log.
-func (d *daemon) tail() string {
-	const most = 12
+// lastWords are the end of the daemon's log, for people.
+func (d *daemon) lastWords() []string {
+	const most = 15
 	content, err := os.ReadFile(d.log)
 	if err != nil {
-		return ""
+		return nil
 	}
-	lines := bytes.Split(bytes.TrimSpace(content), []byte("\n"))
-	return string(bytes.Join(lines[max(0, len(lines)-most):], []byte("\n")))
+	all := lines(string(content))
+	all = all[max(0, len(all)-most):]
+	for i, l := range all {
+		var entry struct{ Level, Msg, Err, Error string }
+		if json.Unmarshal([]byte(l), &entry) == nil {
+			all[i] = strings.TrimSpace(strings.Join([]string{entry.Level, entry.Msg, entry.Err, entry.Error}, " "))
+		}
+	}
+	return all
 }
 
 // ask runs a command that the daemon answers.

@@ -73,7 +73,7 @@ func play(ctx context.Context, s *stage, w *world) []result {
 		r.proof, r.took, r.err = sc.play(ctx, s, w)
 		results = append(results, r)
 		if r.err != nil {
-			s.failed(r.err, w.daemon.tail())
+			s.failed(r.err, w.daemon.lastWords())
 			return results
 		}
 		s.proved(r.proof)

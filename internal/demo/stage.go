@@ -97,7 +97,7 @@ func (s *stage) show(text string) {
 
 func (s *stage) proved(proof string) { s.line(green, 2, "✓ "+proof) }
 
-func (s *stage) failed(err error, log string) {
+func (s *stage) failed(err error, log []string) {
 	for i, l := range lines(err.Error()) {
 		sign := "  "
 		if i == 0 {
@@ -105,22 +105,22 @@ func (s *stage) failed(err error, log string) {
 		}
 		s.line(red, 2, sign+l)
 	}
-	if log != "" {
+	if len(log) > 0 {
 		s.say("the daemon's last words:")
-		s.show(log)
+		s.show(strings.Join(log, "\n"))
 	}
 }
 
 // summary is the table at the end.
 func (s *stage) summary(results []result) {
 	s.line(plain, 0, "")
-	s.line(bold, 0, fmt.Sprintf("  %-9s %-37s %-39s %7s", "scene", "claim", "proof", "time"))
+	s.line(bold, 0, fmt.Sprintf("  %-9s %-37s %-37s %7s", "scene", "claim", "proof", "time"))
 	for _, r := range results {
 		sign, colour, proof := "✓", green, r.proof
 		if r.err != nil {
 			sign, colour, proof = "✗", red, lines(r.err.Error())[0]
 		}
-		s.line(colour, 0, fmt.Sprintf("%s %-9s %-37s %s %7s", sign, r.name, r.claim, fit(proof, 39), short(r.took)))
+		s.line(colour, 0, fmt.Sprintf("%s %-9s %-37s %s %7s", sign, r.name, r.claim, fit(proof, 37), short(r.took)))
 	}
 	s.line(plain, 0, "")
 }
