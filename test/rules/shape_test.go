@@ -73,10 +73,10 @@ func packageDocs(files []file) (found []string) {
 	return found
 }
 
-// starters may start goroutines: the wrapper that turns a panic into an
+// starters may start goroutines: the engine, whose wrapper turns a panic into an
 // orderly exit, the two of the source that outwait libraries which ignore a
 // context, and programs of their own.
-var starters = []string{"internal/engine/tasks.go", "internal/source/hints.go", "internal/source/bounded.go", "internal/demo", "internal/testns", "test"}
+var starters = []string{"internal/engine", "internal/source/hints.go", "internal/source/bounded.go", "internal/demo", "internal/testns", "test"}
 
 func strayGoroutines(files []file) (found []string) {
 	for _, f := range files {
