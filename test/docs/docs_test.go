@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"reconciler/internal/agent"
 	"reconciler/internal/desired"
 )
 
@@ -82,6 +83,17 @@ func treeOf(text string) fstest.MapFS {
 		tree[layer+"/net.yaml"] = file("version: 1\n")
 	}
 	return tree
+}
+
+func TestFirstAgentFileIsValid(t *testing.T) {
+	const name = "deploy/agent.yaml"
+	c, err := agent.Parse(name, []byte(read(t, filepath.Join(root, name))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Mode != agent.Observe {
+		t.Errorf("mode %s: the first contact with a host must only look", c.Mode)
+	}
 }
 
 // TestOperationsTellsAll looks for names that users meet and would search for.
