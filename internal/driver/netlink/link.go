@@ -23,11 +23,8 @@ type rawLink struct {
 func (l *look) links() error {
 	var raw []rawLink
 	err := l.d.dump(l.ctx, wire.Query{
-		Type: unix.RTM_GETLINK,
-		Head: func(b *wire.Batch) {
-			b.Link(unix.IfInfomsg{})
-			b.U32(unix.IFLA_EXT_MASK, skipStats)
-		},
+		Type:  unix.RTM_GETLINK,
+		Head:  headLinks,
 		Reset: func() { raw = raw[:0] },
 		See: func(m wire.Message) {
 			if r, ok := readLink(m); ok {
@@ -48,6 +45,11 @@ func (l *look) links() error {
 		l.addLink(&raw[i])
 	}
 	return nil
+}
+
+func headLinks(b *wire.Batch) {
+	b.Link(unix.IfInfomsg{})
+	b.U32(unix.IFLA_EXT_MASK, skipStats)
 }
 
 // addLink names what a link points to and adds it, and its relation to its
