@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -34,8 +35,8 @@ func (b *bench) change(ctx context.Context) error {
 		return err
 	}
 	trace := filepath.Join(dir, "trace")
-	args := []string{"-f", "-yy", "-v", "-s", "100000000", "-o", trace,
-		"-e", "trace=sendto,sendmsg,sendmmsg,write", self, "-one-change"}
+	args := []string{"-f", "-yy", "-v", "-xx", "-s", "100000000", "-o", trace,
+		"-e", "trace=socket,sendto,sendmsg,sendmmsg,write,writev", self, "-one-change"}
 	if b.quick {
 		args = append(args, "-quick")
 	}
@@ -88,35 +89,77 @@ func (b *bench) oneChange(ctx context.Context) error {
 
 func mark(text string) { _, _ = os.Stderr.WriteString(text) }
 
-var requestType = regexp.MustCompile(`nlmsg_type=(0x[0-9a-f]+|\w+)`)
+// What strace prints: the inode of a netlink socket beside its descriptor, the
+// bytes of a write as hex, and the types of messages that it recognises.
+var (
+	socketInode = regexp.MustCompile(`<NETLINK:\[(?:ROUTE:)?(\d+)\]>`)
+	hexBytes    = regexp.MustCompile(`"((?:\\x[0-9a-f]{2})+)"`)
+	messageType = regexp.MustCompile(`nlmsg_type=(0x[0-9a-f]+|\w+)`)
+)
 
 // countRequests counts mutating requests on rtnetlink sockets between marks.
 func countRequests(trace string) (control, repair int, err error) {
+	routing := make(map[string]bool) // inodes
 	var at *int
 	for line := range strings.Lines(trace) {
+		inode := socketInode.FindStringSubmatch(line)
 		switch {
-		case strings.Contains(line, strings.TrimSpace(markControl)):
+		case strings.Contains(line, "NETLINK_ROUTE") && inode != nil:
+			routing[inode[1]] = true
+		case strings.Contains(line, hexed(markControl)):
 			at = &control
-		case strings.Contains(line, strings.TrimSpace(markRepair)):
+		case strings.Contains(line, hexed(markRepair)):
 			at = &repair
-		case strings.Contains(line, strings.TrimSpace(markEnd)):
+		case strings.Contains(line, hexed(markEnd)):
 			return control, repair, nil
-		case at != nil && strings.Contains(line, "NETLINK:[ROUTE"):
-			for _, m := range requestType.FindAllStringSubmatch(line, -1) {
-				if mutates(m[1]) {
-					*at++
-				}
+		case at != nil && inode != nil && routing[inode[1]]:
+			n, err := mutations(line)
+			if err != nil {
+				return 0, 0, err
 			}
+			*at += n
 		}
 	}
 	return 0, 0, errors.New("the trace has no end mark")
 }
 
+// mutations counts the requests of one system call.
+func mutations(line string) (n int, err error) {
+	known := messageType.FindAllStringSubmatch(line, -1)
+	for _, m := range known {
+		if mutates(m[1]) {
+			n++
+		}
+	}
+	bytes := hexBytes.FindStringSubmatch(line)
+	if len(known) > 0 || bytes == nil {
+		return n, nil
+	}
+	data, err := hex.DecodeString(strings.ReplaceAll(bytes[1], `\x`, ""))
+	if err != nil {
+		return 0, err
+	}
+	err = walk(data, func(m message) {
+		if mutates(fmt.Sprintf("%#x", m.kind)) {
+			n++
+		}
+	})
+	return n, err
+}
+
+// hexed is a text as strace -xx prints it.
+func hexed(text string) string {
+	var s strings.Builder
+	for _, b := range []byte(text) {
+		fmt.Fprintf(&s, `\x%02x`, b)
+	}
+	return s.String()
+}
+
 // mutates tells requests that read from all others, known or not.
 func mutates(kind string) bool {
-	switch kind {
-	case "RTM_GETLINK", "RTM_GETADDR", "RTM_GETROUTE", "RTM_GETRULE", "RTM_GETNEIGH":
-		return false
+	if name, ok := strings.CutPrefix(kind, "RTM_"); ok {
+		return !strings.HasPrefix(name, "GET")
 	}
 	var n int
 	if _, err := fmt.Sscanf(kind, "0x%x", &n); err != nil {
