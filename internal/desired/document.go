@@ -30,7 +30,7 @@ var treeKeys = []string{"layers", "fleet", "min-version"}
 func (*document) UnknownKey(key string) *strict.Problem {
 	switch {
 	case slices.Contains(laterSections, key):
-		return strict.Problemf("unknown-section", "this version does not know %s: yet", key).
+		return strict.Problemf("unknown-section", "this version does not know %s yet", key).
 			Hinted("it knows version, sysctl, tables, interfaces, routes and rules")
 	case slices.Contains(treeKeys, key):
 		return strict.Problemf("unknown-key", "%s: belongs into reconciler.yaml at the root of the tree", key)

@@ -115,7 +115,7 @@ func (b *builder) checkWays(y *routeYAML, r resource.Route) {
 		b.fault(y.At(), "missing-key", "the route leads nowhere").Hinted("give via, dev or next-hops, or type: blackhole")
 	case r.Type == resource.Local:
 	case r.Type != resource.Unicast && (direct != nil || hops != nil):
-		b.fault(firstGiven(direct, hops), "no-next-hop", "a %s route has no next hop", r.Type)
+		b.fault(firstGiven(direct, hops), "no-next-hop", "a route of type %s has no next hop", r.Type)
 	}
 }
 

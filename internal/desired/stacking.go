@@ -152,11 +152,11 @@ func (b *builder) stacking() {
 	}
 	for _, cycle := range cycles(below) {
 		at := slices.MinFunc(cycle, func(a, b edge) int { return comparePos(a.at.Pos, b.at.Pos) })
-		names := ""
+		names := cycle[len(cycle)-1].to
 		for _, e := range cycle {
 			names += " -> " + e.to
 		}
-		b.fault(at.at, "cycle", "these links stand on each other:%s", names)
+		b.fault(at.at, "cycle", "these links stand on each other: %s", names)
 	}
 }
 

@@ -183,7 +183,11 @@ type listCodec struct{ elem codec }
 
 func (c listCodec) decode(s *session, v *Value, into reflect.Value) {
 	if v.Kind != List {
-		s.report.At(v, wrongType(v, "a list").Hinted("write [%s]", v.Text))
+		p := wrongType(v, "a list")
+		if v.Kind == String {
+			p.Hinted("write [%s]", v.Text)
+		}
+		s.report.At(v, p)
 		return
 	}
 	out := reflect.MakeSlice(into.Type(), len(v.Children), len(v.Children))

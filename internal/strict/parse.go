@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 
 	"gopkg.in/yaml.v3"
 )
@@ -76,7 +77,7 @@ func isEmpty(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "
 type builder struct {
 	*Reader
 	file *File
-	open []*yaml.Node // aliases being expanded, outermost first
+	open []*yaml.Node // anchored nodes being read, outermost first
 	slab []Value
 }
 
@@ -106,6 +107,10 @@ func (b *builder) value(n *yaml.Node, depth int) *Value {
 		b.report.AtPos(b.pos(n), Problemf("too-deep", "more than %d levels within each other", MaxDepth))
 		return nil
 	}
+	if n.Anchor != "" {
+		b.open = append(b.open, n)
+		defer func() { b.open = b.open[:len(b.open)-1] }()
+	}
 	switch n.Kind {
 	case yaml.AliasNode:
 		return b.alias(n, depth)
@@ -118,16 +123,11 @@ func (b *builder) value(n *yaml.Node, depth int) *Value {
 }
 
 func (b *builder) alias(n *yaml.Node, depth int) *Value {
-	for _, open := range b.open {
-		if open == n.Alias {
-			b.report.AtPos(b.pos(n), Problemf("alias-cycle", "*%s stands within what it names", n.Value))
-			return nil
-		}
+	if slices.Contains(b.open, n.Alias) {
+		b.report.AtPos(b.pos(n), Problemf("alias-cycle", "*%s stands within what it names", n.Value))
+		return nil
 	}
-	b.open = append(b.open, n.Alias)
-	v := b.value(n.Alias, depth)
-	b.open = b.open[:len(b.open)-1]
-	return v
+	return b.value(n.Alias, depth)
 }
 
 func (b *builder) list(n *yaml.Node, depth int) *Value {

@@ -106,11 +106,12 @@ func compareFaults(a, b *Fault) int {
 		cmp.Compare(a.Code, b.Code), cmp.Compare(a.Message, b.Message))
 }
 
+// findPaths tells values by their position: merging copies them, but keeps it.
 func (r *Report) findPaths(roots []*Value) {
-	wanted := make(map[*Value]string)
+	wanted := make(map[Pos]string)
 	for _, p := range r.pending {
 		if p.value != nil && p.fault.Path == "" {
-			wanted[p.value] = ""
+			wanted[p.value.Pos] = ""
 		}
 	}
 	if len(wanted) == 0 {
@@ -121,21 +122,21 @@ func (r *Report) findPaths(roots []*Value) {
 	}
 	for _, p := range r.pending {
 		if p.value != nil && p.fault.Path == "" {
-			p.fault.Path = wanted[p.value]
+			p.fault.Path = wanted[p.value.Pos]
 		}
 	}
 }
 
-// walk notes the first path at which each wanted value is found.
-func walk(root *Value, wanted map[*Value]string) {
+// walk notes the first path at which each wanted position is found.
+func walk(root *Value, wanted map[Pos]string) {
 	if root == nil {
 		return
 	}
 	for todo := []step{{value: root}}; len(todo) > 0; {
 		s := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
-		if path, ok := wanted[s.value]; ok && path == "" {
-			wanted[s.value] = s.path
+		if path, ok := wanted[s.value.Pos]; ok && path == "" {
+			wanted[s.value.Pos] = s.path
 		}
 		s.eachChild(func(next step) { todo = append(todo, next) })
 	}

@@ -124,6 +124,9 @@ func readUint(v *Value, r *rules, bits int, set func(uint64)) *Problem {
 }
 
 func outOfRange(v *Value, low, high uint64) *Problem {
+	if low == high {
+		return Problemf("out-of-range", "%s is not %d", v.Text, low)
+	}
 	return Problemf("out-of-range", "%s is not from %d to %d", v.Text, low, high)
 }
 
@@ -133,10 +136,10 @@ func ReadNumber(v *Value) (uint64, *Problem) {
 	switch {
 	case v.Kind == String && v.Quoted && isDigits(text):
 		return 0, wrongType(v, "a number").Hinted("take the quotes away")
+	case v.IsScalar() && !v.Quoted && len(text) > 1 && text[0] == '0' && isDigits(text): // 09 is a float to YAML
+		return 0, octal(text)
 	case v.Kind != Int:
 		return 0, wrongType(v, "a whole number")
-	case len(text) > 1 && text[0] == '0' && isDigits(text):
-		return 0, octal(text)
 	case strings.HasPrefix(text, "-"):
 		return 0, Problemf("out-of-range", "%s is less than 0", text)
 	case strings.HasPrefix(text, "0o"), strings.HasPrefix(text, "0b"), strings.ContainsAny(text, "_+"):
@@ -278,7 +281,10 @@ func readDuration(v *Value, r *rules, into *time.Duration) *Problem {
 	}
 	low, high := time.Duration(r.min)*time.Millisecond, time.Duration(r.max)*time.Millisecond
 	if d < low || high != 0 && d > high {
-		return Problemf("out-of-range", "%s is not from %s to %s", v.Text, low, high)
+		if low == high {
+		return Problemf("out-of-range", "%s is not %d", v.Text, low)
+	}
+	return Problemf("out-of-range", "%s is not from %s to %s", v.Text, low, high)
 	}
 	*into = d
 	return nil

@@ -37,7 +37,7 @@ var syntaxFaults = []syntaxFault{
 		says: "cannot start any token", where: regexp.MustCompile(`(\t)`), code: "tab",
 		message: "a tab where a value should begin", hint: "use spaces",
 	}, {
-		says: "expected node content", where: regexp.MustCompile(`[\[{,:] *(:[0-9a-fA-F:.]*(?:/[0-9]+)?)`), code: "unquoted-colon",
+		says: "expected node content", where: regexp.MustCompile(`(?:[\[{,] *|: +)(:[0-9a-fA-F:.]*(?:/[0-9]+)?)`), code: "unquoted-colon",
 		message: "a value that begins with ':' must be quoted", hint: `write "%s"`,
 	}, {
 		says: "expected node content", where: regexp.MustCompile(`[\[{,:] *([\]},])`), code: "syntax",
