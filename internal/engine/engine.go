@@ -66,7 +66,7 @@ func newLoop(e *Engine, c Config) *loop {
 	if !isAddress(protect.Source) {
 		protect.Source = "" // until it is resolved
 	}
-	l.planner = Planner{Drivers: c.Drivers, Protect: protect, Guard: c.Settings.Guard, Decide: l.decide}
+	l.planner = Planner{Drivers: c.Drivers, Protect: protect, Guard: c.Settings.Guard, Decide: l.decide, Enter: c.Enter}
 	l.prober = &prober{
 		probes: c.Settings.Confirm.Probes, enter: c.Enter, now: c.Clock.Boot,
 		ask: make(chan struct{}, 1), answers: l.answering,

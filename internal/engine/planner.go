@@ -24,8 +24,20 @@ type Planner struct {
 	// for one-shot commands.
 	Decide func(want *resource.Set, have observed.State) (*resource.Set, []diff.Note)
 
+	// Enter runs a function on a thread in the network namespace that the
+	// drivers work in. Nil where it is the process's own.
+	Enter func(func())
+
 	checked checked
 	quiet   quiet
+}
+
+func (p *Planner) enter(f func()) {
+	if p.Enter == nil {
+		f()
+		return
+	}
+	p.Enter(f)
 }
 
 // quiet is a look that found nothing to do, and what it was made from. Binding
@@ -102,7 +114,7 @@ func (p *Planner) look(ctx context.Context, want *resource.Set, q observed.Query
 	wanted, notes := p.bend(last)
 	if wanted != last.wanted {
 		if !plain {
-			p.Protect.mark(ctx, have)
+			p.enter(func() { p.Protect.mark(ctx, have) })
 		}
 		last.wanted = wanted
 		last.plan, err = diff.Compute(wanted, have)
