@@ -17,14 +17,15 @@ import (
 
 // event is a line of `go test -json`; see `go doc test2json`.
 type event struct {
-	Action  string
-	Package string
-	Test    string
-	Output  string
-	Elapsed float64 // seconds
+	Action     string
+	Package    string
+	ImportPath string // in place of Package, of what does not build
+	Test       string
+	Output     string
+	Elapsed    float64 // seconds
 }
 
-func (e event) name() string { return strings.TrimSuffix(e.Package+" "+e.Test, " ") }
+func (e event) name() string { return strings.TrimSpace(e.ImportPath + e.Package + " " + e.Test) }
 
 // slowest is how many of the slowest tests are listed.
 const slowest = 8
