@@ -113,15 +113,11 @@ func (p *Planner) look(ctx context.Context, want *resource.Set, q observed.Query
 	}
 	wanted, notes := p.bend(last)
 	if wanted != last.wanted {
-		if !plain {
-			p.enter(func() { p.Protect.mark(ctx, have) })
-		}
 		last.wanted = wanted
-		last.plan, err = diff.Compute(wanted, have)
+		last.plan, err = p.compare(ctx, wanted, have, q)
 		if err != nil {
 			return Planned{}, fmt.Errorf("compare: %w", err)
 		}
-		last.plan.Observed = diff.Hash(have, wanted)
 	}
 	p.quiet = quiet{}
 	if plain && last.plan.Empty() {
@@ -145,6 +141,27 @@ func (p *Planner) bend(q quiet) (wanted *resource.Set, notes []diff.Note) {
 	}
 	return wanted, notes
 }
+
+// compare makes the plan. Which links are protected takes milliseconds to find
+// out (the kernel walks all its TCP connections), so it is asked only where a
+// person reads the plan or the plan does more than add.
+func (p *Planner) compare(ctx context.Context, wanted *resource.Set, have observed.State, q observed.Query) (plan diff.Plan, err error) {
+	mark := func() { p.Protect.mark(ctx, have) }
+	if q.All {
+		p.enter(mark)
+	}
+	plan, err = diff.Compute(wanted, have)
+	if err == nil && len(q.Around) > 0 && slices.ContainsFunc(plan.Ops, doesMoreThanAdd) {
+		p.enter(mark)
+		plan, err = diff.Compute(wanted, have)
+	}
+	if err == nil {
+		plan.Observed = diff.Hash(have, wanted)
+	}
+	return plan, err
+}
+
+func doesMoreThanAdd(op diff.Op) bool { return op.Verb != diff.Create }
 
 // Observe asks every driver.
 func (p *Planner) Observe(ctx context.Context, q observed.Query) (observed.State, error) {
