@@ -21,6 +21,10 @@ const (
 	repairs   = 50 // each of another address: a second loss of one soon after is held for a fight
 	startTime = 15 * time.Second
 	idleTime  = 3 * time.Second
+
+	// treeDir lies in a directory of its own: what the daemon writes beside
+	// must not raise events of the directory that it watches.
+	treeDir = "source/tree"
 )
 
 // daemon measures the real daemon on a small host, in a namespace with a name:
@@ -67,8 +71,8 @@ func writeTree(dir string) error {
 	for i := range 20 {
 		fmt.Fprintf(&s, "  - {to: %s, via: %s, dev: br0}\n", nth("20.0.0.0/24", i), gateway)
 	}
-	tree := filepath.Join(dir, "tree")
-	return firstOf(os.Mkdir(tree, 0o755), os.WriteFile(filepath.Join(tree, "net.yaml"), []byte(s.String()), 0o644))
+	tree := filepath.Join(dir, treeDir)
+	return firstOf(os.MkdirAll(tree, 0o755), os.WriteFile(filepath.Join(tree, "net.yaml"), []byte(s.String()), 0o644))
 }
 
 func startDaemon(binary, dir, netns string) (*exec.Cmd, error) {
@@ -81,7 +85,7 @@ func startDaemon(binary, dir, netns string) (*exec.Cmd, error) {
 		return nil, err
 	}
 	defer log.Close()
-	cmd := exec.Command(binary, "run", "--dir", filepath.Join(dir, "tree"), "--netns", netns, "--agent-config", agent,
+	cmd := exec.Command(binary, "run", "--dir", filepath.Join(dir, treeDir), "--netns", netns, "--agent-config", agent,
 		"--state-dir", filepath.Join(dir, "state"), "--socket", filepath.Join(dir, "socket"), "--metrics", "127.0.0.1:0")
 	cmd.Stdout, cmd.Stderr = log, log
 	return cmd, cmd.Start()
