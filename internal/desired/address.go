@@ -96,6 +96,8 @@ func (b *builder) overlaps(all []declaredAddress) {
 				break
 			}
 		}
-		open = append(open, d)
+		if n := len(open); n == 0 || open[n-1].link != d.link || open[n-1].prefix.Masked() != d.prefix.Masked() {
+			open = append(open, d)
+		}
 	}
 }

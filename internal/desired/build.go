@@ -12,6 +12,7 @@ type builder struct {
 	want   *resource.Set
 	at     map[resource.Key]*strict.Value // where each resource is declared
 
+	tables  map[string]uint32
 	links   map[string]*linkYAML
 	linkAt  map[string]strict.Child // the entry of each link
 	farEnds map[string]string       // the other end of a veth pair, to the end that makes it
@@ -22,8 +23,11 @@ func build(doc *document, report *strict.Report) *resource.Set {
 	n := len(doc.Interfaces) + len(doc.Routes) + len(doc.Rules)
 	b := &builder{
 		report: report, doc: doc, want: resource.NewSet(n), at: make(map[resource.Key]*strict.Value, n),
-		links: make(map[string]*linkYAML), linkAt: make(map[string]strict.Child),
+		tables: make(map[string]uint32), links: make(map[string]*linkYAML), linkAt: make(map[string]strict.Child),
 		farEnds: make(map[string]string), masters: make(map[string]membership),
+	}
+	for _, e := range doc.Tables {
+		b.tables[e.Name] = e.Val.Val // 0 where it is at fault itself
 	}
 	for i := range doc.Interfaces {
 		e := &doc.Interfaces[i]
@@ -80,16 +84,12 @@ func (b *builder) table(t strict.V[tableRef], otherwise uint32) uint32 {
 	if n, ok := wellKnownTables(t.Val.name); ok {
 		return n
 	}
-	names := make([]string, 0, len(b.doc.Tables))
-	for _, e := range b.doc.Tables {
-		if e.Name == t.Val.name {
-			return e.Val.Or(otherwise)
-		}
-		names = append(names, e.Name)
+	if n, ok := b.tables[t.Val.name]; ok {
+		return n
 	}
 	p := strict.Problemf("unknown-table", "no table is named %s", t.Val.name).
 		Hinted("name it under tables:, or give its number")
-	if near := strict.Nearest(t.Val.name, names); near != "" {
+	if near := strict.Nearest(t.Val.name, sortedKeys(b.tables)); near != "" {
 		p.Hinted("did you mean %s?", near)
 	}
 	b.report.At(t.At(), p)

@@ -15,7 +15,7 @@ const (
 	MaxTree  = 8 << 20 // bytes of all files
 	MaxFiles = 2000
 	MaxDepth = 32      // mappings and lists within each other
-	MaxNodes = 2 << 20 // values of all files, with aliases expanded
+	MaxNodes = 1 << 20 // values of all files, with aliases expanded
 )
 
 // Reader reads files within the bounds of one tree.
