@@ -79,8 +79,7 @@ func (c *console) hear(line string) {
 	case strings.HasPrefix(line, "--- PASS"):
 		c.passed++
 	case strings.HasPrefix(trimmed, "--- FAIL"), strings.HasPrefix(trimmed, "--- SKIP"),
-		strings.Contains(line, "no tests to run"), strings.Contains(line, "Kernel panic"),
-		strings.HasPrefix(line, "panic:"), strings.HasPrefix(line, "init:"):
+		strings.Contains(line, "Kernel panic"), strings.HasPrefix(line, "panic:"), strings.HasPrefix(line, "init:"):
 		c.failures = append(c.failures, trimmed)
 	case line == script.Done:
 		c.done = true

@@ -44,7 +44,6 @@ func TestConsole(t *testing.T) {
 		{"all is well", "--- PASS: TestGuestA (0.1s)\nPASS\n=== GUEST DONE\n", ""},
 		{"a test fails", "--- PASS: TestGuestA\n--- FAIL: TestGuestB\n=== GUEST DONE\n", "1 failures"},
 		{"a part of a test skips", "--- PASS: TestGuestA\n    --- SKIP: TestGuestA/x\n=== GUEST DONE\n", "1 failures"},
-		{"a package has none", "--- PASS: TestGuestA\ntesting: warning: no tests to run\n=== GUEST DONE\n", "no tests to run"},
 		{"the kernel panics", "--- PASS: TestGuestA\n[  3.1] Kernel panic - not syncing\n", "Kernel panic"},
 		{"it stops in between", "--- PASS: TestGuestA\n", "before its tests were through"},
 		{"nothing ran", "=== GUEST DONE\n", "no test ran"},

@@ -3,9 +3,9 @@
 //
 //	go run ./test/guest -kernel 6.12
 //
-// It runs every test whose name begins with TestGuest, wherever it stands.
-// Such a test skips unless RECONCILER_GUEST=1, and there it must run: in the
-// guest a skip is a failure, and so is a package in which no test ran.
+// It runs every test whose name begins with TestGuest, wherever it stands, and
+// all tests of the netlink driver. A test for guests skips unless
+// RECONCILER_GUEST=1, and there it must run: in the guest a skip is a failure.
 package main
 
 import (
@@ -18,9 +18,12 @@ import (
 	"time"
 )
 
+// defaultRun is the pattern of tests that are for guests.
+const defaultRun = "^TestGuest"
+
 func main() {
 	kernel := flag.String("kernel", "6.1", "version of Debian's kernel: 6.1 or 6.12")
-	run := flag.String("run", "TestGuest", "pattern of the tests to run")
+	run := flag.String("run", defaultRun, "pattern of the tests to run")
 	timeout := flag.Duration("timeout", 4*time.Minute, "for the guest, from power on to power off")
 	verbose := flag.Bool("v", false, "print all that the guest's console says")
 	flag.Parse()
