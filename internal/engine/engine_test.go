@@ -15,6 +15,7 @@ import (
 	"reconciler/internal/desired"
 	"reconciler/internal/diff"
 	"reconciler/internal/resource"
+	"reconciler/internal/source"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -200,6 +201,28 @@ func TestPersonConfirms(t *testing.T) {
 		}
 		r.wait(2 * defaultConfirm)
 		r.has(first)
+	})
+}
+
+func TestGoesOnToWhatArrivedMeanwhile(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.settings.Confirm.Probes = []Probe{r.unreachableWith(first)}
+		r.start()
+		r.push("rev-one", oneAddress)
+		r.push("rev-two", twoAddresses)
+		r.hasNot(second) // one verdict at a time
+		if got := r.engine.Status(); got.Wanted.Revision != "rev-one" || got.Seen.Revision != "rev-two" {
+			t.Errorf("wanted %s, seen %s", got.Wanted.Revision, got.Seen.Revision)
+		}
+		if _, err := r.engine.Apply(t.Context(), source.Tree{Revision: "rev-three"}); !errors.Is(err, ErrBusy) {
+			t.Errorf("an apply meanwhile says %v, want ErrBusy", err)
+		}
+		if err := r.engine.Confirm(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		r.wait(probePatience + time.Second)
+		r.has(second)
+		r.inSync("rev-two")
 	})
 }
 

@@ -8,11 +8,11 @@ import (
 // What a caller can act on.
 var (
 	ErrStopped   = errors.New("engine stopped")
-	ErrUnknown   = errors.New("revision is not kept")         // rollback, approve
-	ErrNothing   = errors.New("there is nothing to act on")   // confirm, resume, approve
-	ErrNoDesired = errors.New("no valid desired state yet")   // plan
-	ErrRange     = errors.New("time is out of range")         // suspend, rollback
-	ErrBusy      = errors.New("an apply waits for a confirm") // rollback
+	ErrUnknown   = errors.New("revision is not kept")                   // rollback, approve
+	ErrNothing   = errors.New("there is nothing to act on")             // confirm, resume, approve
+	ErrNoDesired = errors.New("no valid desired state yet")             // plan
+	ErrRange     = errors.New("time is out of range")                   // suspend, rollback
+	ErrBusy      = errors.New("another revision waits for its verdict") // apply
 )
 
 // PanicError is a panic of one of the engine's goroutines.

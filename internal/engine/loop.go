@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -47,7 +48,7 @@ type loop struct {
 	late     map[resource.Key]bool      // could not be had when this pass began
 	decided  intent.Instant             // when a decider's answer changes
 	complete bool                       // everything could be read at least once
-	deaf     map[string]error           // drivers whose events are not heard
+	deafAt   intent.Instant             // when events last could not be heard
 	history  history
 	unsaved  bool // history has news that are not on disk
 	lastPass Pass
@@ -126,6 +127,9 @@ func (l *loop) resync(ctx context.Context) {
 	l.pass(ctx, CauseResync)
 	l.saveHistory()
 	now := l.now().At
+	if now.Sub(l.deafAt) > watchAgainMost {
+		l.conds.clear(CondWatch) // tried again since, and nothing was said
+	}
 	for k, r := range l.repairs {
 		if r.Stale(now) {
 			delete(l.repairs, k)
@@ -216,12 +220,8 @@ func (l *loop) sourceHealth(err error) {
 }
 
 func (l *loop) watchHealth(h watchHealth) {
-	l.deaf[h.driver] = h.err
-	message := ""
-	if h.err != nil {
-		message = h.driver + ": " + h.err.Error()
-	}
-	l.conds.set(CondWatch, "Deaf", message)
+	l.deafAt = l.now().At
+	l.conds.raise(CondWatch, "Deaf", fmt.Sprintf("%s: %v", h.driver, h.err))
 }
 
 // timers are what wakes the loop by itself.

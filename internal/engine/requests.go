@@ -126,9 +126,13 @@ func (e *Engine) Sync(ctx context.Context) (Pass, error) {
 }
 
 // Apply takes a tree as if the source had delivered it, and returns how that
-// went. The source's next revision takes its place.
+// went. The source's next revision takes its place. It fails with ErrBusy while
+// another revision waits for its verdict.
 func (e *Engine) Apply(ctx context.Context, t source.Tree) (Pass, error) {
 	return e.doPass(ctx, func(_ context.Context, l *loop) error {
+		if l.pending != nil && l.pending.tree.rev.Revision != t.Revision {
+			return fmt.Errorf("apply revision %s: %w: %s", short(t.Revision), ErrBusy, short(l.useRevision()))
+		}
 		l.deliver(t)
 		if l.newest == "" {
 			return fmt.Errorf("apply revision %s: %s", short(t.Revision), l.conds.all[CondInvalid].Message)
@@ -248,7 +252,7 @@ func (e *Engine) Confirm(ctx context.Context) error {
 		if l.pending == nil {
 			return fmt.Errorf("confirm: %w", ErrNothing)
 		}
-		l.accept(l.pending.tree, byPerson)
+		l.conclude(ctx, byPerson)
 		return nil
 	})
 }

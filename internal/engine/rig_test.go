@@ -33,6 +33,7 @@ type rig struct {
 	records  *records
 	settings Settings
 	registry *prometheus.Registry
+	notify   Notifier
 	engine   *Engine
 	stop     func() error
 	began    time.Time
@@ -72,7 +73,7 @@ func (r *rig) start() {
 	}
 	r.engine, err = New(Config{
 		Source: r.feed, Snapshots: store, Records: r.records, Drivers: []driver.Driver{r.host}, Settings: r.settings,
-		Host: "edge1", Log: log, Registry: r.registry, Clock: r.clock("boot-1"),
+		Host: "edge1", Log: log, Registry: r.registry, Clock: r.clock("boot-1"), Notify: r.notify,
 	})
 	if err != nil {
 		r.t.Fatal(err)

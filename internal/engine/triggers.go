@@ -63,7 +63,7 @@ type watchTask struct {
 	health  chan<- watchHealth
 }
 
-// watchHealth says whether a driver's events are heard.
+// watchHealth says that a driver's events are not heard.
 type watchHealth struct {
 	driver string
 	err    error

@@ -168,8 +168,6 @@ const (
 	OutcomeError    Outcome = "error"    // no plan could be made
 )
 
-var outcomes = []Outcome{OutcomeInSync, OutcomePlanned, OutcomeHeld, OutcomeApplied, OutcomeFailed, OutcomeReverted, OutcomeError}
-
 // Counts says how much of what.
 type Counts struct {
 	Create  int `json:"create"`

@@ -37,12 +37,25 @@ func (l *loop) judge(ctx context.Context) {
 		if len(l.pending.Required) == 0 {
 			how = byNoProbe
 		}
-		l.accept(l.pending.tree, how)
+		l.conclude(ctx, how)
 	case intent.Revert:
 		l.revert(ctx, "not confirmed in time: "+l.silent())
 	case intent.Wait:
 		l.conds.raise(CondUnconfirmed, "Waiting", "revision "+short(l.useRevision())+" waits for "+l.silent())
 	}
+}
+
+// conclude makes the apply that waits final, answers who waits for it, and goes
+// on to what arrived meanwhile.
+func (l *loop) conclude(ctx context.Context, how string) {
+	p := l.pending.pass
+	l.accept(l.pending.tree, how)
+	was := l.use
+	if l.choose(); l.use != was {
+		l.pass(ctx, CauseTree)
+		return
+	}
+	l.answerWaiters(p)
 }
 
 // silent lists the required probes that have not answered well since.
@@ -81,7 +94,6 @@ func (l *loop) accept(t *tree, how string) {
 	l.stateError("remove the way back", l.Records.Remove(undoFile))
 	l.history.verdict(t.rev.Revision, how, l.now().At.Sub(waiting.Applied))
 	l.saveHistory()
-	l.answerWaiters(waiting.pass)
 }
 
 // reached reports that the host is what the revision in use says, with nothing
