@@ -62,9 +62,10 @@ bench: deps ## ratios against raw netlink and ip -batch, from one interleaved ru
 	go run $(ROOT) ./test/bench
 
 .PHONY: soak
-soak: deps ## the random walks of the tests, for ten minutes instead of seconds; needs root
+soak: deps ## what is too long for CI: each fuzz target for 10 minutes, all tests ten times in random order
 	test/root.sh
-	RECONCILER_SOAK=10m go test -count=1 -timeout 30m $(ROOT) -run 'Walk|Random' ./internal/...
+	test/fuzz.sh 10m
+	go test -race -json -count=10 -shuffle=on -timeout 3h $(ROOT) ./... | go run ./test/verdict
 
 ##@ Keep house
 
