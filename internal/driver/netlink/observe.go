@@ -50,9 +50,12 @@ type look struct {
 
 	names   *names
 	objects []resource.Object
+	set     *resource.Set // of the first objects; see gather
 	blinds  []observed.Blind
 	hops    []resource.NextHop // memory for the next hops of many routes
 	whole   bool               // all routes are read
+
+	gathered int // how many objects are in the set
 }
 
 func (l *look) add(r resource.Resource, owner resource.Owner, origin string) {
@@ -71,19 +74,27 @@ func (l *look) blind(s observed.Scope, err error) {
 	l.d.cfg.Log.Warn("cannot read", "scope", s.String(), "error", err)
 }
 
-// state makes a set of what was read. Where the kernel holds two objects of one
-// identity, ours counts, else the first.
-func (l *look) state() observed.State {
-	set := resource.NewSet(len(l.objects))
-	for _, o := range l.objects {
-		if set.Add(o) == nil || o.Owner != resource.Ours {
+// gather makes a set of what was read so far. Where the kernel holds two
+// objects of one identity, ours counts, else the first. It is not called
+// within a dump, which may be taken back.
+func (l *look) gather() *resource.Set {
+	if l.set == nil {
+		l.set = resource.NewSet(len(l.objects))
+	}
+	for _, o := range l.objects[l.gathered:] {
+		if l.set.Add(o) == nil || o.Owner != resource.Ours {
 			continue
 		}
-		if had, ok := set.Get(o.Key()); ok && had.Owner != resource.Ours {
-			set.Put(o)
+		if had, ok := l.set.Get(o.Key()); ok && had.Owner != resource.Ours {
+			l.set.Put(o)
 		}
 	}
-	s := observed.State{Objects: set, Blind: l.blinds}
+	l.gathered = len(l.objects)
+	return l.set
+}
+
+func (l *look) state() observed.State {
+	s := observed.State{Objects: l.gather(), Blind: l.blinds}
 	if l.q.All {
 		s.Tallies = l.tallies()
 	}

@@ -87,20 +87,15 @@ func (l *look) declaredRoutes() error {
 
 func (l *look) missingRoutes() map[resource.Key]resource.Route {
 	missing := map[resource.Key]resource.Route{}
+	have := l.gather()
 	l.q.Want.Each(func(k resource.Key, o resource.Object) bool {
-		if r, ok := o.Resource.(resource.Route); ok {
-			missing[k] = r
+		if k.Kind == resource.KindRoute && !have.Has(k) {
+			if r, ok := o.Resource.(resource.Route); ok {
+				missing[k] = r
+			}
 		}
 		return true
 	})
-	if len(missing) == 0 {
-		return nil
-	}
-	for _, o := range l.objects {
-		if r, ok := o.Resource.(resource.Route); ok {
-			delete(missing, r.Key())
-		}
-	}
 	return missing
 }
 
