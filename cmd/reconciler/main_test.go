@@ -39,6 +39,7 @@ func TestScripts(t *testing.T) {
 					"ip":         ip,
 					"exits":      exits,
 					"eventually": eventually,
+					"set":        set,
 				},
 				RequireExplicitExec: true,
 				RequireUniqueNames:  true,
@@ -89,6 +90,21 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("reconciler %s: exit status %d, want %d", strings.Join(args[1:], " "), got, want)
 	}
+}
+
+// set NAME PATTERN sets a variable to the first group of a pattern in the last
+// output.
+func set(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: set NAME PATTERN")
+	}
+	pattern, err := regexp.Compile("(?m)" + args[1])
+	ts.Check(err)
+	m := pattern.FindStringSubmatch(ts.ReadFile("stdout"))
+	if len(m) != 2 {
+		ts.Fatalf("no match for %q", args[1])
+	}
+	ts.Setenv(args[0], m[1])
 }
 
 // patience is how long eventually waits.

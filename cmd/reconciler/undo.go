@@ -119,10 +119,11 @@ func (c *cli) undoHelperCommand() *cobra.Command {
 	return cmd
 }
 
-// revertWhenFree waits for who applies to finish, as long as a minute.
+// revertPatience is how long the helper waits for who applies to finish.
+const revertPatience = time.Minute
+
 func (l *local) revertWhenFree(ctx context.Context) error {
-	const patience = time.Minute
-	for deadline := time.Now().Add(patience); ; time.Sleep(undoPoll) {
+	for deadline := time.Now().Add(revertPatience); ; time.Sleep(undoPoll) {
 		release, err := l.dir.Lock()
 		if err == nil {
 			defer release()
@@ -228,8 +229,18 @@ func (l *local) carryOut(ctx context.Context, u apply.Undo) error {
 // await waits until the record is confirmed or carried out.
 func (a *applying) await(ctx context.Context, p *pendingUndo, status int, failed error) (int, error) {
 	a.cli.say("waiting for `reconciler confirm` until %s; then the former state comes back", clock(p.Deadline))
-	for a.exists(pendingFile) || a.exists(revertingFile) {
-		if !a.helperLives() {
+	const helpers = 3
+	for started := 1; ; {
+		waits := a.exists(pendingFile) || a.exists(revertingFile)
+		if u, ok := a.undone(p.ID); ok {
+			return u.verdict(failed)
+		}
+		if !waits {
+			a.tell("Confirmed.")
+			return status, failed
+		}
+		if !a.helperLives() && started < helpers {
+			started++
 			if err := a.startHelper(); err != nil {
 				return applyFailed, fmt.Errorf("the helper is gone: %w; the next apply or run puts the former state back", err)
 			}
@@ -239,21 +250,24 @@ func (a *applying) await(ctx context.Context, p *pendingUndo, status int, failed
 			return applyFailed, fmt.Errorf("no longer waiting: the former state comes back at %s unless `reconciler confirm` arrives", clock(p.Deadline))
 		case <-time.After(undoPoll):
 		}
+		if time.Now().After(p.Deadline.Add(2 * revertPatience)) {
+			return applyFailed, errors.New("nobody put the former state back; the next apply or run does")
+		}
 	}
-	text, err := a.dir.ReadFile(undoneFile)
-	var u undone
-	if err == nil && json.Unmarshal(text, &u) == nil && u.ID == p.ID {
-		return applyRolledBack, errors.Join(failed, errors.New("not confirmed in time: the former state is back"), errorText(u.Error))
-	}
-	a.tell("Confirmed.")
-	return status, failed
 }
 
-func errorText(s string) error {
-	if s == "" {
-		return nil
+// undone reads what became of a record, if it was carried out.
+func (l *local) undone(id string) (undone, bool) {
+	var u undone
+	text, err := l.dir.ReadFile(undoneFile)
+	return u, err == nil && json.Unmarshal(text, &u) == nil && u.ID == id
+}
+
+func (u undone) verdict(failed error) (int, error) {
+	if u.Error != "" {
+		return applyFailed, errors.Join(failed, fmt.Errorf("the former state could not be put back: %s; the next apply or run tries again", u.Error))
 	}
-	return errors.New(s)
+	return applyRolledBack, errors.Join(failed, errors.New("not confirmed in time: the former state is back"))
 }
 
 func (l *local) exists(name string) bool {

@@ -276,7 +276,7 @@ func attributes(op Op) string {
 	if op.Verb == Delete {
 		r = op.From
 	}
-	if r == nil {
+	if r == nil || op.Verb == Delete && op.Key.Kind == resource.KindLink {
 		return ""
 	}
 	var parts []string
