@@ -57,7 +57,6 @@ func (r *runner) prepare() {
 func (r *runner) batch(start int) int {
 	ops := r.report.Plan.Ops
 	name := ops[start].Key.Driver
-	var batch []diff.Op
 	var index []int
 	i := start
 	for ; i < len(ops) && ops[i].Key.Driver == name; i++ {
@@ -65,13 +64,26 @@ func (r *runner) batch(start int) int {
 			break
 		}
 		if r.ready(i) {
-			batch, index = append(batch, ops[i]), append(index, i)
+			index = append(index, i)
 		}
 	}
-	if len(batch) > 0 {
-		r.apply(name, batch, index)
+	if len(index) == 0 {
+		return i
 	}
+	ready := ops[start:i] // not copied where it is all of them: plans are long
+	if len(index) < len(ready) {
+		ready = pick(ops, index)
+	}
+	r.apply(name, ready, index)
 	return i
+}
+
+func pick(ops []diff.Op, index []int) []diff.Op {
+	some := make([]diff.Op, len(index))
+	for n, i := range index {
+		some[n] = ops[i]
+	}
+	return some
 }
 
 // waitsSince reports that an operation waits for one of this batch at all.
