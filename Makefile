@@ -34,11 +34,11 @@ clean: ## remove what was built; downloaded kernels go too
 ##@ See it work
 
 .PHONY: demo
-demo: build ## watch it follow a Git repository, in throwaway network namespaces
+demo: deps-play build ## watch it follow a Git repository, in throwaway network namespaces
 	$(if $(ROOT),sudo )bin/reconciler demo
 
 .PHONY: play
-play: build ## a repository, a namespace, the daemon, and a shell to push from
+play: deps-play build ## a repository, a namespace, the daemon, and a shell to push from
 	$(if $(ROOT),sudo )docs/play.sh bin/reconciler
 
 ##@ Test
@@ -80,11 +80,13 @@ lint: ## gofmt, go vet, staticcheck and the rules in test/rules
 generate-check: ## fail when generated files are stale
 	test/fresh.sh
 
-.PHONY: deps deps-guest
+.PHONY: deps deps-guest deps-play
 deps: # what the tests need beside Go, from Debian, if it is missing
-	test/deps.sh
+	test/deps.sh test
 deps-guest:
 	test/deps.sh guest
+deps-play:
+	test/deps.sh play
 
 .PHONY: help
 help: ## this list

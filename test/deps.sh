@@ -1,18 +1,22 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that tests need, and calls apt only when a
-# command is missing. With "guest" also those that boot another kernel.
+# Installs the Debian packages that something here needs beside Go, and calls
+# apt only when a command is missing: deps.sh test, guest or play.
 set -euo pipefail
 
 # command and the package that has it
-needs="ip:iproute2 git:git strace:strace gcc:gcc ping:iputils-ping"
-[ "${1:-}" != guest ] || needs="git:git qemu-system-x86_64:qemu-system-x86 dpkg-deb:dpkg ip:iproute2"
+case "${1:-test}" in
+test) needs="ip:iproute2 git:git strace:strace gcc:gcc ping:iputils-ping" ;;
+guest) needs="ip:iproute2 git:git qemu-system-x86_64:qemu-system-x86 dpkg-deb:dpkg xz:xz-utils" ;;
+play) needs="ip:iproute2 git:git" ;;
+*) echo "deps: want test, guest or play" >&2 && exit 64 ;;
+esac
 
 missing=()
 for need in $needs; do
 	PATH="$PATH:/usr/sbin:/sbin" command -v "${need%%:*}" >/dev/null || missing+=("${need##*:}")
 done
 # gcc without the C library's headers cannot build the race detector's runtime
-[ "${1:-}" = guest ] || [ -e /usr/include/stdlib.h ] || missing+=(libc6-dev)
+[ "${1:-test}" != test ] || [ -e /usr/include/stdlib.h ] || missing+=(libc6-dev)
 [ -d /etc/ssl/certs ] || missing+=(ca-certificates)
 [ "${#missing[@]}" -gt 0 ] || exit 0
 
