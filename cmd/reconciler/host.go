@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"reconciler/internal/agent"
 	"reconciler/internal/api"
 	"reconciler/internal/desired"
 	"reconciler/internal/diff"
@@ -36,7 +37,7 @@ func (h *host) flags(f *pflag.FlagSet) {
 }
 
 const (
-	defaultAgentConfig = "/etc/reconciler/agent.yaml"
+	defaultAgentConfig = agent.Path
 	defaultStateDir    = "/var/lib/reconciler"
 	defaultSocket      = "/run/reconciler/reconciler.sock"
 )
@@ -52,10 +53,10 @@ func socketOf(netns string) string {
 // client asks the daemon of this host or of --netns.
 func (c *cli) client(h host) *api.Client {
 	socket := h.socket
-	if socket == "" {
-		socket = socketOf(c.netns)
+	if s, err := readSettings(h); err == nil && socket == "" && c.netns == "" {
+		socket = s.Socket
 	}
-	return api.NewClient(socket)
+	return api.NewClient(orElse(socket, socketOf(c.netns)))
 }
 
 // daemonError ends a command that needs a daemon.
@@ -87,7 +88,7 @@ func (c *cli) local(h host, file string) (*local, error) {
 	if err != nil {
 		return nil, exit(applyInvalid, err)
 	}
-	l := &local{cli: c, settings: s, stateDir: s.stateDir}
+	l := &local{cli: c, settings: s, stateDir: s.StateDir}
 	if file != "" {
 		l.drivers, err = fromFile(file)
 	} else {
@@ -96,7 +97,7 @@ func (c *cli) local(h host, file string) (*local, error) {
 	if err != nil {
 		return nil, exit(applyUnreadable, err)
 	}
-	l.planner = engine.Planner{Drivers: l.drivers, Protect: s.engine.Protect, Guard: s.engine.Guard}
+	l.planner = engine.Planner{Drivers: l.drivers, Protect: s.protection(), Guard: s.guard()}
 	return l, nil
 }
 
@@ -119,7 +120,11 @@ func (l *local) load(path string) (*resource.Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := desired.Load(tree.FS(), l.settings.desired())
+	o, err := l.settings.desired()
+	if err != nil {
+		return nil, err
+	}
+	d, err := desired.Load(tree.FS(), o)
 	if err != nil {
 		return nil, fmt.Errorf("%s is not valid:\n%w", path, err)
 	}

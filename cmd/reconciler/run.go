@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -18,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"reconciler/internal/agent"
 	"reconciler/internal/api"
 	"reconciler/internal/engine"
 	"reconciler/internal/source"
@@ -27,10 +27,12 @@ import (
 // runOptions are the flags of run.
 type runOptions struct {
 	host
-	source  sourceSettings
+	dir     string
+	git     agent.Git
+	poll    time.Duration
+	resync  time.Duration
 	metrics string
 	mode    string
-	resync  time.Duration
 }
 
 func (c *cli) runCommand() *cobra.Command {
@@ -43,12 +45,12 @@ func (c *cli) runCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	o.host.flags(f)
-	f.StringVar(&o.source.dir, "dir", "", "follow this directory")
-	f.StringVar(&o.source.url, "git", "", "follow this repository: https://, http://, file:// or a path")
-	f.StringVar(&o.source.ref, "ref", "", "a branch, a tag or a commit (default: the repository's HEAD)")
-	f.StringVar(&o.source.path, "path", "", "the directory in the repository (default: its root)")
-	f.StringVar(&o.source.tokenFile, "token-file", "", "a file with the token for https")
-	f.DurationVar(&o.source.poll, "poll", 0, "the time between two looks at the source (default: 60s for a repository, 5s for a directory)")
+	f.StringVar(&o.dir, "dir", "", "follow this directory")
+	f.StringVar(&o.git.URL, "git", "", "follow this repository: https://, http://, file:// or a path")
+	f.StringVar(&o.git.Ref, "ref", "", "a branch, a tag or a commit (default: the repository's HEAD)")
+	f.StringVar(&o.git.Path, "path", "", "the directory in the repository (default: its root)")
+	f.StringVar(&o.git.TokenFile, "token-file", "", "a file with the token for https")
+	f.DurationVar(&o.poll, "poll", 0, "the time between two looks at the source (default: 60s for a repository, 5s for a directory)")
 	f.DurationVar(&o.resync, "resync", 0, "the time after which a change whose event was lost is found (default 30s)")
 	f.StringVar(&o.metrics, "metrics", "", `address of /metrics (default "127.0.0.1:9377"; empty: none)`)
 	f.StringVar(&o.mode, "mode", "", "enforce, observe (plan and report, never write) or suspended (default enforce)")
@@ -65,35 +67,31 @@ func (c *cli) runCommand() *cobra.Command {
 
 // over puts the flags that were given over the settings.
 func (o runOptions) over(s *settings, changed func(string) bool) error {
-	if o.source.dir != "" && o.source.url != "" {
+	switch {
+	case o.dir != "" && o.git.URL != "":
 		return errors.New("--dir and --git exclude each other")
-	}
-	if o.source.dir != "" || o.source.url != "" {
-		token, poll := s.source.tokenFile, s.source.poll
-		s.source = o.source
-		s.source.tokenFile = orElse(o.source.tokenFile, token)
-		s.source.poll = poll
-	}
-	if s.source.dir == "" && s.source.url == "" {
+	case o.dir != "":
+		s.Source = agent.Source{Dir: o.dir}
+	case o.git.URL != "":
+		git := o.git
+		s.Source = agent.Source{Git: &git}
+	case s.Source.Git == nil && s.Source.Dir == "":
 		return errors.New("nothing to follow: give --git URL or --dir PATH, or source: in the agent's file")
 	}
+	if g := s.Source.Git; g != nil {
+		g.Ref, g.Path, g.TokenFile = orElse(o.git.Ref, g.Ref), orElse(o.git.Path, g.Path), orElse(o.git.TokenFile, g.TokenFile)
+	}
 	if changed("poll") {
-		s.source.poll = o.source.poll
-	}
-	if changed("ref") {
-		s.source.ref = o.source.ref
-	}
-	if changed("path") {
-		s.source.path = o.source.path
+		s.Source.Poll = o.poll
 	}
 	if changed("metrics") {
-		s.metrics = o.metrics
+		s.Metrics = o.metrics
 	}
 	if changed("resync") {
-		s.engine.Resync = o.resync
+		s.Resync = o.resync
 	}
 	if changed("mode") {
-		s.engine.Mode = engine.Mode(o.mode)
+		s.Mode = agent.Mode(o.mode)
 	}
 	return nil
 }
@@ -101,6 +99,7 @@ func (o runOptions) over(s *settings, changed func(string) bool) error {
 // daemon is a running reconciler: the engine and what it is asked through.
 type daemon struct {
 	*local
+	asked    host
 	engine   *engine.Engine
 	registry *prometheus.Registry
 	socket   net.Listener
@@ -119,7 +118,7 @@ func (c *cli) daemon(cmd *cobra.Command, o runOptions) (*daemon, error) {
 	if err := o.over(&l.settings, cmd.Flags().Changed); err != nil {
 		return nil, exit(exitUsage, err)
 	}
-	d := &daemon{local: l, registry: prometheus.NewRegistry()}
+	d := &daemon{local: l, asked: o.host, registry: prometheus.NewRegistry()}
 	if err := d.open(cmd.Context()); err != nil {
 		d.close()
 		return nil, err
@@ -135,11 +134,11 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if d.socket, err = api.Listen(orElse(d.settings.socket, socketOf(d.cli.netns))); err != nil {
+	if d.socket, err = api.Listen(d.socketPath()); err != nil {
 		return exit(exitLease, err)
 	}
-	if d.settings.metrics != "" {
-		if d.metrics, err = net.Listen("tcp", d.settings.metrics); err != nil {
+	if d.settings.Metrics != "" {
+		if d.metrics, err = net.Listen("tcp", d.settings.Metrics); err != nil {
 			return fmt.Errorf("listen for metrics: %w", err)
 		}
 	}
@@ -158,55 +157,36 @@ func (d *daemon) makeEngine() error {
 		return exit(exitUsage, err)
 	}
 	d.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	s := d.settings.engine
-	s.Protect.Source = d.settings.source.address()
-	s.Confirm.Probes = probes(s.Confirm.Probes, s.Protect.Source)
+	s, err := d.settings.engine()
+	if err != nil {
+		return exit(exitUsage, err)
+	}
 	d.engine, err = engine.New(engine.Config{
 		Source: src, Snapshots: store, Records: d.dir, Drivers: d.drivers, Settings: s,
-		Host: d.settings.host, Version: version,
+		Host: d.settings.Hostname, Version: version,
 		Log: d.cli.log, Registry: d.registry, Notify: engine.SystemdNotifier(os.Getenv),
 	})
 	return err
 }
 
 func (d *daemon) makeSource() (source.Source, error) {
-	s := d.settings.source
-	if s.dir != "" {
-		return source.NewDir(s.dir, source.DirOptions{Poll: s.poll, Log: d.cli.log}), nil
+	s := d.settings.Source
+	if s.Git == nil {
+		return source.NewDir(s.Dir, source.DirOptions{Poll: s.Poll, Log: d.cli.log}), nil
 	}
 	return source.NewGit(source.GitOptions{
-		URL: s.url, Ref: s.ref, Path: s.path, TokenFile: s.tokenFile, CAFile: s.caFile,
-		Cache: d.dir.Path("git"), Poll: s.poll, Log: d.cli.log,
+		URL: s.Git.URL, Ref: s.Git.Ref, Path: s.Git.Path, TokenFile: s.Git.TokenFile, CAFile: s.Git.CAFile,
+		Cache: d.dir.Path("git"), Poll: s.Poll, Log: d.cli.log,
 	})
 }
 
-// address is where a repository is fetched from, as host:port; empty where no
-// network is involved.
-func (s sourceSettings) address() string {
-	u, err := url.Parse(s.url)
-	if err != nil || u.Hostname() == "" {
-		return ""
+// socketPath is where the daemon listens: a namespace that was given has a
+// socket of its own.
+func (d *daemon) socketPath() string {
+	if d.cli.netns != "" && d.asked.socket == "" {
+		return socketOf(d.cli.netns)
 	}
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"https": "443", "http": "80", "ssh": "22"}[u.Scheme]
-	}
-	if port == "" {
-		return ""
-	}
-	return net.JoinHostPort(u.Hostname(), port)
-}
-
-// probes are those that confirm an apply where none are named.
-func probes(named []engine.Probe, source string) []engine.Probe {
-	if named != nil {
-		return named
-	}
-	out := []engine.Probe{engine.GatewayProbe()}
-	if source != "" {
-		out = append(out, engine.SourceProbe(source))
-	}
-	return out
+	return orElse(d.settings.Socket, defaultSocket)
 }
 
 // run works until the context ends.

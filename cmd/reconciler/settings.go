@@ -4,74 +4,142 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
+	"net/netip"
+	"net/url"
 	"os"
-	"time"
+	"slices"
 
+	"reconciler/internal/agent"
 	"reconciler/internal/desired"
 	"reconciler/internal/diff"
 	"reconciler/internal/engine"
+	"reconciler/internal/source"
 )
 
 // settings are the host's local policy: flags and environment over the agent's
-// file over the defaults.
-type settings struct {
-	engine   engine.Settings
-	host     string // for {hostname} in layers
-	stateDir string
-	socket   string
-	metrics  string // address of the listener; empty for none
-	source   sourceSettings
-}
-
-// sourceSettings say where the tree comes from: a directory or a repository.
-type sourceSettings struct {
-	dir               string
-	url, ref, path    string
-	tokenFile, caFile string
-	poll              time.Duration
-}
-
-// defaultSettings are those of a host without an agent's file.
-func defaultSettings() settings {
-	auto := []engine.Auto{engine.AutoDefaultRoute, engine.AutoSource, engine.AutoSSH}
-	return settings{
-		engine:   engine.Settings{Mode: engine.Enforce, Protect: engine.Protection{Auto: auto}, Guard: diff.DefaultGuard()},
-		stateDir: defaultStateDir,
-		metrics:  "127.0.0.1:9377",
-	}
-}
+// file over its defaults.
+type settings struct{ agent.Config }
 
 // readSettings reads the agent's file. One that was not asked for need not
 // exist.
 func readSettings(h host) (settings, error) {
-	path := h.agentConfig
-	if path == "" {
-		path = defaultAgentConfig
-	}
-	s := defaultSettings()
-	content, err := os.ReadFile(path)
+	path := orElse(h.agentConfig, agent.Path)
+	s := settings{agent.Default()}
+	s.Socket = ""
+	loaded, err := agent.Load(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && h.agentConfig == "":
 	case err != nil:
-		return settings{}, fmt.Errorf("read the agent's settings: %w", err)
+		return settings{}, err
 	default:
-		if err := s.merge(path, content); err != nil {
-			return settings{}, err
-		}
+		s.Config = loaded
 	}
-	if h.stateDir != "" {
-		s.stateDir = h.stateDir
-	}
-	if h.socket != "" {
-		s.socket = h.socket
-	}
-	s.host, err = hostname(h.name)
+	s.StateDir = orElse(h.stateDir, s.StateDir)
+	s.Socket = orElse(h.socket, s.Socket)
+	s.Hostname, err = hostname(orElse(h.name, s.Hostname))
 	return s, err
 }
 
 // desired are the options to resolve a tree with.
-func (s settings) desired() desired.Options {
-	return desired.Options{Host: s.host, Labels: s.engine.Labels, Rescue: s.engine.Rescue, Version: version}
+func (s settings) desired() (desired.Options, error) {
+	rescue, err := s.rescue()
+	return desired.Options{Host: s.Hostname, Labels: s.Labels, Rescue: rescue, Version: version}, err
 }
 
-func (s *settings) merge(path string, content []byte) error { return nil }
+// rescue is the last layer. One that is not there is none: it is made when it
+// is needed.
+func (s settings) rescue() (*desired.File, error) {
+	if s.Rescue == "" {
+		return nil, nil
+	}
+	info, err := os.Stat(s.Rescue)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the rescue layer: %w", err)
+	}
+	if info.Size() > source.MaxFile {
+		return nil, fmt.Errorf("read the rescue layer: %s has more than %d bytes", s.Rescue, source.MaxFile)
+	}
+	content, err := os.ReadFile(s.Rescue)
+	if err != nil {
+		return nil, fmt.Errorf("read the rescue layer: %w", err)
+	}
+	return &desired.File{Path: s.Rescue, Content: content}, nil
+}
+
+// engine is the same policy in the engine's words.
+func (s settings) engine() (engine.Settings, error) {
+	rescue, err := s.rescue()
+	if err != nil {
+		return engine.Settings{}, err
+	}
+	probes, err := s.probes()
+	return engine.Settings{
+		Mode: engine.Mode(s.Mode), Resync: s.Resync, Labels: s.Labels, Rescue: rescue,
+		Confirm: engine.Confirm{Off: s.Confirm.Off, Timeout: s.Confirm.Timeout, Probes: probes},
+		Protect: s.protection(), Guard: s.guard(),
+	}, err
+}
+
+func (s settings) protection() engine.Protection {
+	p := engine.Protection{Names: slices.Clone(s.Protect.Interfaces), Source: s.sourceAddress()}
+	for _, a := range s.Protect.Auto {
+		p.Auto = append(p.Auto, engine.Auto(a))
+	}
+	return p
+}
+
+func (s settings) guard() diff.Guard {
+	g := diff.DefaultGuard()
+	g.MaxShare, g.AllowEmpty = s.Guards.MaxPrune, s.Guards.AllowEmpty
+	return g
+}
+
+func (s settings) probes() ([]engine.Probe, error) {
+	var out []engine.Probe
+	for _, p := range s.Confirm.Probes {
+		switch p.Kind {
+		case agent.ProbeSource:
+			if a := s.sourceAddress(); a != "" {
+				out = append(out, engine.SourceProbe(a))
+			}
+		case agent.ProbeGateway:
+			out = append(out, engine.GatewayProbe())
+		case agent.ProbePing:
+			out = append(out, engine.PingProbe(p.Ping))
+		case agent.ProbeTCP:
+			to, err := netip.ParseAddrPort(p.TCP)
+			if err != nil {
+				return nil, fmt.Errorf("probe tcp %s: want an address and a port: %w", p.TCP, err)
+			}
+			out = append(out, engine.TCPProbe(to))
+		}
+	}
+	return out, nil
+}
+
+// sourceAddress is where a repository is fetched from, as host:port; empty
+// where no network is involved.
+func (s settings) sourceAddress() string {
+	if s.Source.Git == nil {
+		return ""
+	}
+	u, err := url.Parse(s.Source.Git.URL)
+	if err != nil || u.Hostname() == "" {
+		return ""
+	}
+	port := u.Port()
+	switch {
+	case port != "":
+	case u.Scheme == "https":
+		port = "443"
+	case u.Scheme == "http":
+		port = "80"
+	default:
+		return ""
+	}
+	return net.JoinHostPort(u.Hostname(), port)
+}

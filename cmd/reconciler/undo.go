@@ -24,12 +24,12 @@ import (
 // confirmation (which removes the pending record) and a revert (which renames
 // it) wins, as both are one call of the file system.
 const (
-	pendingFile   = "undo.json"     // waits for its deadline
-	revertingFile = "undo-now.json" // is being carried out
-	undoneFile    = "undone.json"   // was carried out; the last one
-	helperLock    = "undo.lock"     // held by the helper as long as it lives
-	helperLog     = "undo.log"      // what the last helper said
-	helperCommand = "undo-helper"   // of the command line; hidden
+	pendingFile   = "apply-undo.json"     // waits for its deadline
+	revertingFile = "apply-undo-now.json" // is being carried out
+	undoneFile    = "apply-undone.json"   // was carried out; the last one
+	helperLock    = "apply-undo.lock"     // held by the helper as long as it lives
+	helperLog     = "apply-undo.log"      // what the last helper said
+	helperCommand = "undo-helper"         // of the command line; hidden
 	undoPoll      = 200 * time.Millisecond
 )
 
