@@ -1,5 +1,12 @@
 // Package desired turns a tree of YAML files into a set of wanted resources.
 //
+//	files -> values -> merged values -> document -> resources
+//	       parse     layers, identity  decode     build, cross references
+//
+// What is as written has types of its own (linkYAML, routeYAML, …), apart from
+// the checked resources they become; both stand in the file named for their
+// kind. Merging works on values, so a new section needs no code for it.
+//
 // It owns the language: strict decoding with bounds, layers and merging, cross
 // references, and every fault with its position. It reports all faults of a
 // tree in one pass. It needs no root, kernel or network and imports only

@@ -26,7 +26,13 @@ var laterSections = []string{
 // treeKeys belong into reconciler.yaml.
 var treeKeys = []string{"layers", "fleet", "min-version"}
 
-// UnknownKey explains sections of later versions and of the tree's own file.
+// agentKeys belong into the agent's own file.
+var agentKeys = []string{
+	"source", "hostname", "labels", "mode", "resync", "confirm", "protect", "bypass", "guards", "allow", "rescue", "rollout",
+	"state-dir", "socket", "metrics",
+}
+
+// UnknownKey explains sections of later versions and of other files.
 func (*document) UnknownKey(key string) *strict.Problem {
 	switch {
 	case slices.Contains(laterSections, key):
@@ -34,6 +40,8 @@ func (*document) UnknownKey(key string) *strict.Problem {
 			Hinted("it knows version, sysctl, tables, interfaces, routes and rules")
 	case slices.Contains(treeKeys, key):
 		return strict.Problemf("unknown-key", "%s: belongs into reconciler.yaml at the root of the tree", key)
+	case slices.Contains(agentKeys, key):
+		return strict.Problemf("unknown-key", "%s: belongs into the agent's own file, on the host", key)
 	}
 	return nil
 }

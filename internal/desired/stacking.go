@@ -126,7 +126,7 @@ func (b *builder) addPort(name string, m membership) {
 			return
 		}
 	}
-	if y, ok := b.links[name]; ok && y.Kind.Val == "bridge" && (kind == "bridge" || kind == "") {
+	if y, ok := b.links[name]; ok && y.Kind.Val == "bridge" && kind == "bridge" {
 		b.fault(m.at, "bridge-port", "%s is a bridge, and a bridge cannot be the port of one", name)
 		return
 	}

@@ -64,8 +64,12 @@ func (s *session) decode(c codec, v *Value, into reflect.Value) {
 	for o := v.Over; o != nil; o = o.Over {
 		s.scratch(c, o, into.Type())
 	}
-	if v.Kind != Null {
+	switch {
+	case v.Kind != Null:
 		c.decode(s, v, into)
+	case v.Over == nil && !s.shadow:
+		s.report.Warn(v, Problemf("null", "an empty value takes away what a lower layer says, and none says anything").
+			Hinted("write {} or [] for something that holds nothing"))
 	}
 }
 

@@ -1,6 +1,11 @@
-// Package strict decodes YAML nodes into structs and reports every fault with
-// its position: unknown and duplicate keys, wrong types, values out of range.
-// The same structs generate the JSON Schema.
+// Package strict decodes YAML into structs and reports every fault with its
+// position: what is no YAML at all, unknown and duplicate keys, wrong types,
+// values out of range.
+//
+// A Reader turns files into Values within bounds: positions kept, aliases
+// resolved, duplicates told. A Decoder turns a Value, merged or not, into a
+// struct; the tags of the struct also generate the JSON Schema. A Report
+// collects faults and finds their paths.
 //
 // It owns syntax and shape. It knows no section of the configuration by name
 // and imports nothing of ours.
