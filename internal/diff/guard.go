@@ -41,7 +41,7 @@ func (g Guard) excess(p Plan, have observed.State) string {
 	switch {
 	case gone == 0:
 		return ""
-	case gone >= owned:
+	case gone+protectedOurs(p, have) >= owned:
 		if g.AllowEmpty {
 			return ""
 		}
@@ -50,6 +50,18 @@ func (g Guard) excess(p Plan, have observed.State) string {
 		return fmt.Sprintf("%d of our %d objects would go, more than %.0f %%", gone, owned, g.MaxShare*100)
 	}
 	return ""
+}
+
+// protectedOurs counts objects of ours that only protection keeps: a tree that
+// was emptied is one also where the uplink would stay.
+func protectedOurs(p Plan, have observed.State) int {
+	keys := make(map[resource.Key]bool)
+	for _, n := range p.Notes {
+		if o, ok := have.Objects.Get(n.Key); ok && n.Code == Held && o.Owner == resource.Ours {
+			keys[n.Key] = true
+		}
+	}
+	return len(keys)
 }
 
 func countOurs(have observed.State) int {
