@@ -282,9 +282,9 @@ func readDuration(v *Value, r *rules, into *time.Duration) *Problem {
 	low, high := time.Duration(r.min)*time.Millisecond, time.Duration(r.max)*time.Millisecond
 	if d < low || high != 0 && d > high {
 		if low == high {
-		return Problemf("out-of-range", "%s is not %d", v.Text, low)
-	}
-	return Problemf("out-of-range", "%s is not from %s to %s", v.Text, low, high)
+			return Problemf("out-of-range", "%s is not %d", v.Text, low)
+		}
+		return Problemf("out-of-range", "%s is not from %s to %s", v.Text, low, high)
 	}
 	*into = d
 	return nil

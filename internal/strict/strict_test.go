@@ -88,7 +88,7 @@ func TestFaults(t *testing.T) {
 		want []string
 	}{
 		{"count: 2", []string{"1:1  missing-key"}},
-		{"name: null", []string{"1:1  missing-key"}},
+		{"name: null", []string{"1:1  missing-key", "1:7 name null"}},
 		{"name: ''", []string{"1:7 name out-of-range"}},
 		{"name: nine-long", []string{"1:7 name out-of-range"}},
 		{"{name: x, count: 1, small: 256}", []string{"1:18 count out-of-range", "1:28 small out-of-range"}},
