@@ -239,7 +239,7 @@ func (a *applying) verified(left diff.Plan) (int, error) {
 	case held > 0:
 		return applyHeld, fmt.Errorf("%s held back; --allow-prune releases what the guard holds", count(held, "deletion"))
 	case trouble > 0:
-		return applyUnverified, errors.New("not all of the configuration could be applied; see the lines with !")
+		return applyUnverified, errors.New("not all of the configuration could be applied: see the lines that begin with an exclamation mark")
 	}
 	return exitOK, nil
 }
