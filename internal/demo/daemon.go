@@ -132,10 +132,12 @@ type report struct {
 		Raised        bool
 	}
 	Applied  struct{ Revision string }
-	LastPass struct {
-		Ops struct{ Create, Update, Replace, Delete int }
-	} `json:"last-pass"`
+	LastPass struct{ Ops operations } `json:"last-pass"`
 }
+
+type operations struct{ Create, Update, Replace, Delete int }
+
+func (o operations) total() int { return o.Create + o.Update + o.Replace + o.Delete }
 
 func (r report) raised(condition string) (message string, ok bool) {
 	for _, c := range r.Conditions {

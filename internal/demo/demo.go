@@ -34,6 +34,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if os.Geteuid() != 0 {
 		return errors.New("run demo: it makes network namespaces, which takes root: sudo reconciler demo")
 	}
+	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	before, err := fingerprint(ctx)
@@ -53,7 +54,11 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	results = append(results, hostUntouched(ctx, before))
 	s.summary(results)
-	return verdict(results)
+	if err := verdict(results); err != nil {
+		return err
+	}
+	s.closing(len(results), time.Since(start))
+	return nil
 }
 
 // result is what became of a claim.
@@ -82,7 +87,7 @@ func play(ctx context.Context, s *stage, w *world) []result {
 }
 
 func hostUntouched(ctx context.Context, before string) result {
-	r := result{name: "host", claim: "your own namespace is untouched", proof: "links, addresses, routes and rules as before"}
+	r := result{name: "host", claim: "your own namespace is untouched", proof: "links, addresses, routes, rules as before"}
 	after, err := fingerprint(ctx)
 	switch {
 	case err != nil:

@@ -104,7 +104,7 @@ func sceneDrift(ctx context.Context, s *stage, w *world) (string, time.Duration,
 		back condition
 	}{
 		{"address delete 10.0.0.2/24 dev br0", "the address", newAddress()},
-		{"link set br0 down", "the link, and its route with it", all(up("br0"), tenantRoute())},
+		{"link set br0 down", "the link, and the route with it", all(up("br0"), tenantRoute())},
 		{"route delete 203.0.113.0/24", "the route", tenantRoute()},
 	} {
 		took, err := w.sabotage(ctx, b.by, b.back)
@@ -112,7 +112,7 @@ func sceneDrift(ctx context.Context, s *stage, w *world) (string, time.Duration,
 			return "", 0, err
 		}
 		s.shell(fmt.Sprintf("ip -n %s %s", w.edge, b.by))
-		s.say("    %s was gone for %s", b.lost, short(took))
+		s.say("    %s: back after %s", b.lost, short(took))
 		slowest = max(slowest, took)
 	}
 	if err := w.kernel(ctx, s, "-br -4 address show br0", "route show dev br0"); err != nil {
@@ -159,7 +159,7 @@ func sceneForeign(ctx context.Context, s *stage, w *world) (string, time.Duratio
 	if err != nil {
 		return "", 0, err
 	}
-	s.say("Our route was exchanged; the other one is where it was. It will be looked for after every scene.")
+	s.say("Our route was exchanged, bird's is where it was. Every scene from here on looks for it again.")
 	if err := w.kernel(ctx, s, "route"); err != nil {
 		return "", 0, err
 	}
@@ -178,12 +178,12 @@ func sceneCutOff(ctx context.Context, s *stage, w *world) (string, time.Duration
 	if err != nil {
 		return "", 0, err
 	}
-	s.say("Applied %s after the push; %s no longer answers. Nobody can log in to repair it.", short(cut), serverAddr)
+	s.say("Applied %s after the push. %s is out of reach, and so are you.", short(cut), serverAddr)
 	took, err := w.edge.await(ctx, goodGateway())
 	if err != nil {
 		return "", 0, err
 	}
-	s.say("The former gateway is back after %s (confirm: %s).", short(took), confirmTimeout)
+	s.say("The former gateway was back %s later; the agent's timeout is %s.", short(took), confirmTimeout)
 	r, _, err := w.daemon.until(ctx, "quarantine", func(r report) bool { _, ok := r.raised("Quarantined"); return ok })
 	if err != nil {
 		return "", 0, err
@@ -200,7 +200,7 @@ func sceneCutOff(ctx context.Context, s *stage, w *world) (string, time.Duration
 	if err := w.backOut(ctx, s); err != nil {
 		return "", 0, err
 	}
-	return "the gateway is back, commit quarantined", took, w.edge.demand(birdRoute())
+	return "gateway back, commit in quarantine", took, w.edge.demand(birdRoute())
 }
 
 // backOut reverts the last commit, and waits for that to be live.
@@ -254,7 +254,7 @@ func sceneKill(ctx context.Context, s *stage, w *world) (string, time.Duration, 
 		_, _, _ = t.stop()
 		return "", 0, err
 	}
-	s.say("%d packets a second from left to right, across br0.", time.Second/packetEvery)
+	s.say("Numbered packets flow from left to right across br0, one every %s or so.", packetEvery)
 	t.start()
 	changes, took, err := w.killAndRestart(ctx, s)
 	time.Sleep(w.pause())
@@ -298,7 +298,7 @@ func (w *world) killAndRestart(ctx context.Context, s *stage) (changes int, took
 		return 0, took, err
 	}
 	time.Sleep(w.pause()) // what it would do late, it does now
-	s.say("    in sync %s after the start; operations of its last pass: %+v", short(took), r.LastPass.Ops)
+	s.say("    in sync %s after its start, with %d operations", short(took), r.LastPass.Ops.total())
 	changes, err = m.count()
 	return changes, took, err
 }

@@ -11,13 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stage is what the audience sees: at most 96 columns, colour on a terminal.
+// stage is what the audience sees: at most 100 columns, colour on a terminal.
 type stage struct {
 	out    io.Writer
 	colour bool
 }
 
-const width = 96
+const width = 100
 
 type style string
 
@@ -88,10 +88,10 @@ const mostLines = 16
 func (s *stage) show(text string) {
 	all := lines(text)
 	for _, l := range all[:min(len(all), mostLines)] {
-		s.line(faint, 6, l)
+		s.line(faint, 4, l)
 	}
 	if n := len(all) - mostLines; n > 0 {
-		s.line(faint, 6, fmt.Sprintf("… and %d more lines", n))
+		s.line(faint, 4, fmt.Sprintf("… and %d more lines", n))
 	}
 }
 
@@ -114,15 +114,20 @@ func (s *stage) failed(err error, log []string) {
 // summary is the table at the end.
 func (s *stage) summary(results []result) {
 	s.line(plain, 0, "")
-	s.line(bold, 0, fmt.Sprintf("  %-9s %-37s %-37s %7s", "scene", "claim", "proof", "time"))
+	s.line(bold, 0, fmt.Sprintf("  %-8s %-38s %-40s %7s", "scene", "claim", "proof", "time"))
 	for _, r := range results {
 		sign, colour, proof := "✓", green, r.proof
 		if r.err != nil {
 			sign, colour, proof = "✗", red, lines(r.err.Error())[0]
 		}
-		s.line(colour, 0, fmt.Sprintf("%s %-9s %-37s %s %7s", sign, r.name, r.claim, fit(proof, 37), short(r.took)))
+		s.line(colour, 0, fmt.Sprintf("%s %-8s %-38s %s %7s", sign, r.name, r.claim, fit(proof, 40), short(r.took)))
 	}
 	s.line(plain, 0, "")
+}
+
+// closing is the last line where every claim held.
+func (s *stage) closing(claims int, took time.Duration) {
+	s.line(bold, 0, fmt.Sprintf("All %d claims held, in %s. Nothing of it is left on this machine.", claims, short(took)))
 }
 
 // fit cuts or pads a text to n columns.
