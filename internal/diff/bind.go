@@ -36,7 +36,7 @@ func (b *binder) resolve() {
 	for _, o := range b.want.All() {
 		l, ok := o.Resource.(resource.Link)
 		if ok && b.moved(l) {
-			b.miss(o, l.Name, absence(l), l.Peer+" is here, and this end of it in another network namespace")
+			b.miss(o, l.Name, absence(l), "handed to another network namespace")
 			continue
 		}
 		if !ok || l.Match.IsZero() && l.Type != "" {
