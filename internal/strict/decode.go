@@ -199,7 +199,7 @@ func (c listCodec) decode(s *session, v *Value, into reflect.Value) {
 	for _, item := range v.Children {
 		switch {
 		case item.Absent():
-			s.scratch(c.elem, item.Value, into.Type().Elem())
+			s.absent(c.elem, item.Value, into.Type().Elem())
 		case item.Kind == Null:
 			s.report.At(item.Value, Problemf("empty-item", "an item of a list is empty"))
 		default:
@@ -208,6 +208,17 @@ func (c listCodec) decode(s *session, v *Value, into reflect.Value) {
 		}
 	}
 	into.Set(out.Slice(0, n))
+}
+
+// absent checks an entry that takes one of a lower layer away, and that one.
+func (s *session) absent(c codec, v *Value, t reflect.Type) {
+	s.scratch(c, v, t)
+	for o := v.Over; o != nil; o = o.Over {
+		s.scratch(c, o, t)
+	}
+	if v.Over == nil && !s.shadow {
+		s.report.Warn(v, Problemf("absent", "no lower layer has this entry, so nothing is taken away"))
+	}
 }
 
 type mapCodec struct {
