@@ -83,7 +83,7 @@ func (c *cli) applyDaemon(ctx context.Context, o applyOptions) error {
 
 // applyLocal applies a tree on its own.
 func (c *cli) applyLocal(ctx context.Context, o applyOptions, path string) error {
-	l, err := c.local(o.host, "")
+	l, err := c.local(o.host)
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 // passCommand is a command that has the daemon make a pass.
 func (c *cli) passCommand(cmd *cobra.Command, do func(context.Context, *api.Client, []string) (engine.Pass, error)) *cobra.Command {
 	var h host
-	h.flags(cmd.Flags())
+	h.daemonFlags(cmd.Flags())
 	out := outputFlag(cmd.Flags(), "text", "json")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		pass, err := do(cmd.Context(), c.client(h), args)
@@ -59,7 +59,7 @@ func (c *cli) suspendCommand() *cobra.Command {
 	var d time.Duration
 	var reason string
 	cmd := &cobra.Command{Use: "suspend", Args: cobra.NoArgs, Short: "Stop the daemon from applying for a time"}
-	h.flags(cmd.Flags())
+	h.daemonFlags(cmd.Flags())
 	cmd.Flags().DurationVar(&d, "for", time.Hour, "how long")
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for who reads the status")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -75,7 +75,7 @@ func (c *cli) suspendCommand() *cobra.Command {
 func (c *cli) resumeCommand() *cobra.Command {
 	var h host
 	cmd := &cobra.Command{Use: "resume", Args: cobra.NoArgs, Short: "End a suspend or the pin of a rollback"}
-	h.flags(cmd.Flags())
+	h.daemonFlags(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := c.client(h).Resume(cmd.Context()); err != nil {
 			return c.daemonError(err)
@@ -89,7 +89,7 @@ func (c *cli) resumeCommand() *cobra.Command {
 func (c *cli) historyCommand() *cobra.Command {
 	var h host
 	cmd := &cobra.Command{Use: "history", Args: cobra.NoArgs, Short: "List the last passes that changed something, newest first"}
-	h.flags(cmd.Flags())
+	h.daemonFlags(cmd.Flags())
 	out := outputFlag(cmd.Flags(), "text", "json")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		entries, err := c.client(h).History(cmd.Context())
@@ -127,7 +127,7 @@ func (c *cli) eventsCommand() *cobra.Command {
 		Short: "List what happened, and with -f what happens",
 		Long:  "List what happened, and with -f what happens. The first line of -o json is the status: the state that the events change.",
 	}
-	h.flags(cmd.Flags())
+	h.daemonFlags(cmd.Flags())
 	out := outputFlag(cmd.Flags(), "text", "json")
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what happens")
 	cmd.Flags().Uint64Var(&since, "since", 0, "begin after the event of this number")

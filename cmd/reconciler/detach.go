@@ -26,7 +26,7 @@ func (c *cli) detachCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&o.full, "full", false, "do not fold long lists")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		ctx := cmd.Context()
-		l, err := c.local(o.host, "")
+		l, err := c.local(o.host)
 		if err != nil {
 			return err
 		}

@@ -74,7 +74,7 @@ func (c *cli) daemonPlan(ctx context.Context, h host) (diff.Plan, error) {
 }
 
 func (c *cli) localPlan(ctx context.Context, h host, path, file string) (diff.Plan, error) {
-	l, err := c.local(h, file)
+	l, err := c.reader(h, file)
 	if err != nil {
 		return diff.Plan{}, err
 	}

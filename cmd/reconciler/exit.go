@@ -2,7 +2,7 @@ package main
 
 import "fmt"
 
-// Exit statuses of all commands. People script against them; docs/cli.md
+// Exit statuses of all commands. People script against them; README.md
 // says the same.
 const (
 	exitOK       = 0

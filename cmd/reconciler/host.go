@@ -30,22 +30,21 @@ type host struct {
 }
 
 func (h *host) flags(f *pflag.FlagSet) {
-	f.StringVar(&h.agentConfig, "agent-config", "", "the agent's own settings (default "+defaultAgentConfig+", where it exists)")
+	h.daemonFlags(f)
 	f.StringVar(&h.name, "host", "", "resolve the layers for this host (default: its name)")
-	f.StringVar(&h.socket, "socket", "", "the daemon's unix socket (default "+defaultSocket+", or with --netns NAME "+socketOf("NAME")+")")
-	f.StringVar(&h.stateDir, "state-dir", "", "where state is kept (default "+defaultStateDir+")")
+	f.StringVar(&h.stateDir, "state-dir", "", "where state is kept (default "+agent.Default().StateDir+")")
 }
 
-const (
-	defaultAgentConfig = agent.Path
-	defaultStateDir    = "/var/lib/reconciler"
-	defaultSocket      = "/run/reconciler/reconciler.sock"
-)
+// daemonFlags are enough for who only asks the daemon.
+func (h *host) daemonFlags(f *pflag.FlagSet) {
+	f.StringVar(&h.agentConfig, "agent-config", "", "the agent's own settings (default "+agent.Path+", where it exists)")
+	f.StringVar(&h.socket, "socket", "", "the daemon's unix socket (default "+agent.Default().Socket+", or with --netns NAME "+socketOf("NAME")+")")
+}
 
 // socketOf is where the daemon of a namespace listens.
 func socketOf(netns string) string {
 	if netns == "" {
-		return defaultSocket
+		return agent.Default().Socket
 	}
 	return "/run/reconciler/" + filepath.Base(netns) + ".sock"
 }
@@ -81,37 +80,65 @@ type local struct {
 	planner  engine.Planner
 }
 
-// local enters the namespace and makes what a one-shot command needs. With a
-// file, what is observed comes from there and nothing of the host is needed.
-func (c *cli) local(h host, file string) (*local, error) {
+// local enters the namespace and makes what a command needs that may change
+// something: the state directory among it.
+func (c *cli) local(h host) (*local, error) {
+	return c.working(h, func(l *local) error {
+		if err := c.enter(); err != nil {
+			return err
+		}
+		dir, err := state.Open(l.stateDir)
+		if err != nil {
+			return err
+		}
+		l.dir = dir
+		l.drivers, err = openDrivers(dir.Path("."), c.log)
+		return err
+	})
+}
+
+// reader is local for a command that only looks: it makes nothing on disk and
+// needs no right to. With a file, what is observed comes from there and
+// nothing of the host is needed.
+func (c *cli) reader(h host, file string) (*local, error) {
+	return c.working(h, func(l *local) (err error) {
+		if file != "" {
+			l.drivers, err = fromFile(file)
+			return err
+		}
+		if err := c.enter(); err != nil {
+			return err
+		}
+		l.drivers, err = openDrivers(readable(l.stateDir), c.log)
+		return err
+	})
+}
+
+// readable is the state directory of the namespace if it is there for us to
+// read; else empty.
+func readable(base string) string {
+	id, err := state.Namespace()
+	if err != nil {
+		return ""
+	}
+	path := filepath.Join(base, id.Name)
+	if _, err := os.ReadDir(path); err != nil {
+		return ""
+	}
+	return path
+}
+
+func (c *cli) working(h host, open func(*local) error) (*local, error) {
 	s, err := readSettings(h)
 	if err != nil {
 		return nil, exit(applyInvalid, err)
 	}
 	l := &local{cli: c, settings: s, stateDir: s.StateDir}
-	if file != "" {
-		l.drivers, err = fromFile(file)
-	} else {
-		err = l.open()
-	}
-	if err != nil {
+	if err := open(l); err != nil {
 		return nil, exit(applyUnreadable, err)
 	}
 	l.planner = engine.Planner{Drivers: l.drivers, Protect: s.protection(), Guard: s.guard()}
 	return l, nil
-}
-
-func (l *local) open() error {
-	if err := l.cli.enter(); err != nil {
-		return err
-	}
-	dir, err := state.Open(l.stateDir)
-	if err != nil {
-		return err
-	}
-	l.dir = dir
-	l.drivers, err = openDrivers(dir.Path("."), l.cli.log)
-	return err
 }
 
 // load resolves the tree at a path for this host. Warnings go to stderr.

@@ -15,7 +15,7 @@ import (
 	"reconciler/internal/state"
 )
 
-// observeCommands share that they read everything back and write nothing.
+// observing is a command that reads everything back and changes nothing.
 func (c *cli) observing(cmd *cobra.Command, then func(observed.State) error) *cobra.Command {
 	var h host
 	h.flags(cmd.Flags())
@@ -36,7 +36,7 @@ func (c *cli) observing(cmd *cobra.Command, then func(observed.State) error) *co
 }
 
 func (c *cli) observeAll(ctx context.Context, h host) (observed.State, error) {
-	l, err := c.local(h, "")
+	l, err := c.reader(h, "")
 	if err != nil {
 		return observed.State{}, err
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -28,40 +27,46 @@ func (c *cli) renderCommand() *cobra.Command {
 		if err != nil {
 			return exit(checkParse, err)
 		}
-		var hosts []string
 		if allHosts {
-			d, err := desired.Check(tree.FS(), desired.Options{Version: version})
-			if err != nil {
-				return exit(checkFault, err)
-			}
-			hosts = d.Hosts
-		} else {
-			name, err := hostname(host)
-			if err != nil {
-				return err
-			}
-			hosts = []string{name}
+			return c.renderAll(tree, explain)
 		}
-		for i, name := range hosts {
-			d, err := desired.Load(tree.FS(), desired.Options{Host: name, Version: version})
-			if err != nil {
-				return exit(checkFault, err)
-			}
-			text, err := d.Merged.YAML(explain)
-			if err != nil {
-				return err
-			}
-			if i > 0 {
-				c.printf("---")
-			}
-			if allHosts {
-				c.printf("# host %s", name)
-			}
-			fmt.Fprintf(c.stdout, "%s", text)
+		name, err := hostname(host)
+		if err != nil {
+			return err
 		}
-		return nil
+		return c.render(tree, name, explain)
 	}
 	return cmd
+}
+
+func (c *cli) renderAll(tree source.Tree, explain bool) error {
+	d, err := desired.Check(tree.FS(), desired.Options{Version: version})
+	if err != nil {
+		return exit(checkFault, err)
+	}
+	for i, name := range d.Hosts {
+		if i > 0 {
+			c.printf("---")
+		}
+		c.printf("# host %s", name)
+		if err := c.render(tree, name, explain); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *cli) render(tree source.Tree, host string, explain bool) error {
+	d, err := desired.Load(tree.FS(), desired.Options{Host: host, Version: version})
+	if err != nil {
+		return exit(checkFault, err)
+	}
+	text, err := d.Merged.YAML(explain)
+	if err != nil {
+		return err
+	}
+	_, err = c.stdout.Write(text)
+	return err
 }
 
 func (c *cli) schemaCommand() *cobra.Command {

@@ -110,7 +110,7 @@ type daemon struct {
 // daemon makes everything that run needs. Nothing is changed yet.
 func (c *cli) daemon(cmd *cobra.Command, o runOptions) (*daemon, error) {
 	b := thisBuild()
-	l, err := c.local(o.host, "")
+	l, err := c.local(o.host)
 	if err != nil {
 		return nil, err
 	}
@@ -186,7 +186,7 @@ func (d *daemon) socketPath() string {
 	if d.cli.netns != "" && d.asked.socket == "" {
 		return socketOf(d.cli.netns)
 	}
-	return orElse(d.settings.Socket, defaultSocket)
+	return orElse(d.settings.Socket, agent.Default().Socket)
 }
 
 // run works until the context ends.

@@ -26,7 +26,6 @@ type settings struct{ agent.Config }
 func readSettings(h host) (settings, error) {
 	path := orElse(h.agentConfig, agent.Path)
 	s := settings{agent.Default()}
-	s.Socket = ""
 	loaded, err := agent.Load(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && h.agentConfig == "":

@@ -22,7 +22,7 @@ func (c *cli) statusCommand() *cobra.Command {
 		Long: "Tell how the daemon is doing.\n\nExit status: 0 in sync, 1 not, 3 no daemon.\n" +
 			"With --wait it returns once the host is in sync (with --revision: at that revision), which gates a pipeline.",
 	}
-	h.flags(cmd.Flags())
+	h.daemonFlags(cmd.Flags())
 	out := outputFlag(cmd.Flags(), "text", "json")
 	cmd.Flags().BoolVar(&w.wait, "wait", false, "wait until the host is in sync")
 	cmd.Flags().StringVar(&w.revision, "revision", "", "with --wait: until this revision is applied and confirmed; a prefix will do")

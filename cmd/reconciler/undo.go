@@ -100,7 +100,7 @@ func (c *cli) undoHelperCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: helperCommand, Hidden: true, Args: cobra.NoArgs}
 	h.flags(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		l, err := c.local(h, "")
+		l, err := c.local(h)
 		if err != nil {
 			return err
 		}
@@ -296,7 +296,7 @@ func (c *cli) confirmCommand() *cobra.Command {
 	}
 	h.flags(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		l, err := c.local(h, "")
+		l, err := c.local(h)
 		if err != nil {
 			return err
 		}
