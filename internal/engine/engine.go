@@ -21,16 +21,16 @@ import (
 // goroutine; those with a context post to the loop and wait for it, and fail
 // with ErrStopped when the loop has ended.
 type Engine struct {
-	config     Config
-	loop       *loop // of Run only
-	ring       *ring
-	requests   chan request
-	stopped    chan struct{}
-	failed     chan error // of spawned tasks
-	status     atomic.Pointer[Status]
-	history    atomic.Pointer[history]
-	started    time.Time
-	background context.Context // for the log, which wants one
+	config   Config
+	loop     *loop // of Run only
+	ring     *ring
+	requests chan request
+	running  context.Context // until Run has ended
+	ended    context.CancelFunc
+	failed   chan error // of spawned tasks
+	status   atomic.Pointer[Status]
+	history  atomic.Pointer[history]
+	started  time.Time
 }
 
 // New checks a Config and reads what the last run left on disk. It touches no
@@ -41,9 +41,10 @@ func New(c Config) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{
-		config: c, ring: newRing(), requests: make(chan request), stopped: make(chan struct{}), failed: make(chan error, 1),
-		started: c.Clock.Wall(), background: context.Background(),
+		config: c, ring: newRing(), requests: make(chan request), failed: make(chan error, 1),
+		started: c.Clock.Wall(),
 	}
+	e.running, e.ended = context.WithCancel(context.Background())
 	e.loop = newLoop(e, c)
 	if err := e.loop.load(); err != nil {
 		return nil, fmt.Errorf("make engine: %w", err)
@@ -101,7 +102,7 @@ func (l *loop) load() error {
 // left as it is. An error is a *PanicError, after which the process should
 // exit with 70, or says why the engine cannot work at all. It is called once.
 func (e *Engine) Run(ctx context.Context) error {
-	defer close(e.stopped)
+	defer e.ended()
 	l := e.loop
 	tasks := []task{l, l.prober, taskFunc{"source", l.follow}, taskFunc{"spawned", e.spawned}}
 	if host := l.Settings.Protect.Source; host != "" && !isAddress(host) {

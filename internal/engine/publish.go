@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -24,7 +25,7 @@ func (l *loop) event(e Event) {
 	if e.Key.Name != "" {
 		args = append(args, "key", e.Key.String())
 	}
-	l.log.Log(l.engine.background, level, e.Message, args...)
+	l.log.Log(context.Background(), level, e.Message, args...)
 }
 
 // conditionChanged tells of a condition that was raised or cleared.

@@ -25,7 +25,7 @@ func (e *Engine) do(ctx context.Context, f func(context.Context, *loop) error) e
 	case e.requests <- r:
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-e.stopped:
+	case <-e.running.Done():
 		return ErrStopped
 	}
 	select {
@@ -33,7 +33,7 @@ func (e *Engine) do(ctx context.Context, f func(context.Context, *loop) error) e
 		return err
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-e.stopped:
+	case <-e.running.Done():
 		return ErrStopped
 	}
 }
@@ -58,7 +58,7 @@ func (e *Engine) doPass(ctx context.Context, first func(context.Context, *loop) 
 		return p, nil
 	case <-ctx.Done():
 		return Pass{}, context.Cause(ctx)
-	case <-e.stopped:
+	case <-e.running.Done():
 		return Pass{}, ErrStopped
 	}
 }
@@ -103,26 +103,34 @@ func (e *Engine) Observed(ctx context.Context) (observed.State, error) {
 	return out, err
 }
 
-// Looker is a source that can say when a look has ended.
-type Looker interface {
-	// Look looks now, delivers what is new, and returns after that.
-	Look(context.Context) error
-}
+// syncPatience bounds the look of a Sync at a source that does not answer.
+const syncPatience = 30 * time.Second
 
 // Sync looks at the source, reconciles now and returns how that went. A source
-// that is no Looker is only asked to hurry.
+// that cannot be read keeps nothing from being reconciled; its trouble is a
+// condition. One that is no source.Looker is only asked to hurry.
 func (e *Engine) Sync(ctx context.Context) (Pass, error) {
-	if l, ok := e.config.Source.(Looker); ok {
-		if err := l.Look(ctx); err != nil {
-			return Pass{}, fmt.Errorf("look at %s: %w", e.config.Source, err)
-		}
-	} else {
-		e.config.Source.Sync()
-	}
+	e.look(ctx)
 	return e.doPass(ctx, func(_ context.Context, l *loop) error {
 		l.event(Event{Type: EventRequest, Message: "sync"})
 		return nil
 	})
+}
+
+// look waits for the source, as long as the engine runs.
+func (e *Engine) look(ctx context.Context) {
+	src, ok := e.config.Source.(source.Looker)
+	if !ok {
+		e.config.Source.Sync()
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, syncPatience)
+	defer cancel()
+	stop := context.AfterFunc(e.running, cancel)
+	defer stop()
+	if err := src.Look(ctx); err != nil {
+		e.config.Log.Warn("look at the source", "source", e.config.Source.String(), "error", err)
+	}
 }
 
 // Apply takes a tree as if the source had delivered it, and returns how that

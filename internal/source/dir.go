@@ -34,6 +34,7 @@ type dir struct {
 	poll time.Duration
 	log  *slog.Logger
 	wake chan struct{}
+	asks
 }
 
 // NewDir follows a directory, or a single file. Events of the kernel are only
@@ -49,7 +50,7 @@ func NewDir(path string, opt DirOptions) Source {
 	if abs, err := filepath.Abs(path); err == nil {
 		path = abs
 	}
-	return &dir{path: path, poll: opt.Poll, log: opt.Log, wake: make(chan struct{}, 1)}
+	return &dir{path: path, poll: opt.Poll, log: opt.Log, wake: make(chan struct{}, 1), asks: make(asks)}
 }
 
 func (d *dir) String() string { return "dir " + d.path }
@@ -66,6 +67,7 @@ func (d *dir) Run(ctx context.Context, deliver func(Tree), health func(error)) e
 	defer h.Close()
 	s := settling{poll: d.poll, deliver: deliver, health: once(health)}
 	var looked, next time.Time
+	var asked []chan<- error
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -74,6 +76,9 @@ func (d *dir) Run(ctx context.Context, deliver func(Tree), health func(error)) e
 		case <-ctx.Done():
 			return nil
 		case <-d.wake:
+			next = time.Now()
+		case end := <-d.asks:
+			asked = append(asked, end)
 			next = time.Now()
 		case _, ok := <-h.Events():
 			if !ok {
@@ -88,6 +93,10 @@ func (d *dir) Run(ctx context.Context, deliver func(Tree), health func(error)) e
 			r := readDir(d.path)
 			looked = time.Now()
 			next = looked.Add(s.look(r, looked))
+			if s.settled {
+				answer(asked, r.err)
+				asked = nil
+			}
 			hinted = h.Watch(append(around(d.path), r.dirs...))
 		}
 		if hinted {
@@ -107,6 +116,14 @@ type settling struct {
 	since time.Time         // when that was first seen
 	taken string            // key of the tree delivered last
 	files map[string][]byte // and its files
+
+	settled bool // the latest reading was taken, as a tree or as a trouble
+}
+
+func answer(asked []chan<- error, err error) {
+	for _, end := range asked {
+		end <- err // each has room for one
+	}
 }
 
 // look takes a reading in and returns the time until the next.
@@ -115,8 +132,8 @@ func (s *settling) look(r reading, now time.Time) time.Duration {
 	if key != s.key {
 		s.since = now
 	}
-	s.key = key
-	if key == s.taken {
+	s.key, s.settled = key, key == s.taken
+	if s.settled {
 		s.health(nil)
 		return s.poll
 	}
@@ -128,6 +145,7 @@ func (s *settling) look(r reading, now time.Time) time.Duration {
 		return settle
 	}
 	s.take(r, key, now)
+	s.settled = true
 	return s.poll
 }
 

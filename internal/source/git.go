@@ -86,13 +86,14 @@ type target struct {
 }
 
 // git is the Source of a repository. Only the goroutine of Run touches it,
-// Sync aside.
+// Sync and Look aside.
 type git struct {
 	opt    GitOptions
 	name   string
 	remote remote
 	cache  *cache
 	wake   chan struct{}
+	asks
 
 	taken    string // commit delivered last
 	failures int    // in a row
@@ -116,6 +117,7 @@ func NewGit(opt GitOptions) (Source, error) {
 		remote: far,
 		cache:  newCache(opt, shown),
 		wake:   make(chan struct{}, 1),
+		asks:   make(asks),
 	}, nil
 }
 
@@ -140,10 +142,12 @@ func (g *git) Run(ctx context.Context, deliver func(Tree), health func(error)) e
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
+		var asked chan<- error
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-g.wake:
+		case asked = <-g.asks:
 		case <-timer.C:
 		}
 		tree, err := g.look(ctx)
@@ -153,6 +157,9 @@ func (g *git) Run(ctx context.Context, deliver func(Tree), health func(error)) e
 		health(err)
 		if tree != nil {
 			deliver(*tree)
+		}
+		if asked != nil {
+			asked <- err
 		}
 		timer.Reset(g.pause(err))
 	}
