@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -53,12 +54,22 @@ func unprivileged(socket string) int {
 
 // engineStub answers, and remembers what it was asked.
 type engineStub struct {
+	mu    sync.Mutex
 	asked []string
 	err   error
 }
 
 func (e *engineStub) note(format string, args ...any) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	e.asked = append(e.asked, fmt.Sprintf(format, args...))
+}
+
+// requests is what the engine was asked, as text.
+func (e *engineStub) requests() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return fmt.Sprint(e.asked)
 }
 
 var revision = engine.Revision{Revision: "abc", Title: "a title"}
@@ -178,7 +189,7 @@ func TestWrites(t *testing.T) {
 		}
 	}
 	want := "[sync apply r1 version: 1 rollback abc 1h0m0s approve abc retry suspend 1m0s a reason resume confirm]"
-	if got := fmt.Sprint(e.asked); got != want {
+	if got := e.requests(); got != want {
 		t.Errorf("the engine was asked\n%s, want\n%s", got, want)
 	}
 }
@@ -225,8 +236,8 @@ func TestReadOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	res.Body.Close()
-	if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") != "2" || len(e.asked) != 0 {
-		t.Errorf("a write: %s, Retry-After %q, the engine was asked %v", res.Status, res.Header.Get("Retry-After"), e.asked)
+	if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") != "2" || e.requests() != "[]" {
+		t.Errorf("a write: %s, Retry-After %q, the engine was asked %v", res.Status, res.Header.Get("Retry-After"), e.requests())
 	}
 }
 
@@ -278,15 +289,15 @@ func TestPeers(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("as another user: %v\n%s", err, out)
 	}
-	if len(e.asked) != 0 {
-		t.Errorf("the engine was asked %v", e.asked)
+	if e.requests() != "[]" {
+		t.Errorf("the engine was asked %v", e.requests())
 	}
 	cmd = exec.Command(binary)
 	cmd.Env = []string{asks + "=" + path}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody, Groups: []uint32{0}}}
 	_ = cmd.Run() // its own verdict is about another user
-	if fmt.Sprint(e.asked) != "[sync]" {
-		t.Errorf("a member of the socket's group: the engine was asked %v", e.asked)
+	if e.requests() != "[sync]" {
+		t.Errorf("a member of the socket's group: the engine was asked %v", e.requests())
 	}
 }
 
