@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,6 +16,10 @@ const (
 	// dumpTries bounds how often an interrupted dump is begun again. Under
 	// steady churn one in ten is interrupted.
 	dumpTries = 20
+	// dumpRest is how much longer each try waits than the one before: new
+	// links get their IPv6 addresses in bursts that outlast twenty dumps in a
+	// row.
+	dumpRest = time.Millisecond
 )
 
 // ErrInterrupted is a dump during which the kernel's objects changed, each
@@ -127,9 +132,9 @@ func (c *Conn) Dump(ctx context.Context, q Query) error {
 		return err
 	}
 	defer release()
-	for range dumpTries {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
+	for try := range dumpTries {
+		if err := rest(ctx, time.Duration(try)*dumpRest); err != nil {
+			return err
 		}
 		if q.Reset != nil {
 			q.Reset()
@@ -145,6 +150,16 @@ func (c *Conn) Dump(ctx context.Context, q Query) error {
 		}
 	}
 	return ErrInterrupted
+}
+
+func rest(ctx context.Context, d time.Duration) error {
+	if d > 0 {
+		select {
+		case <-ctx.Done():
+		case <-time.After(d):
+		}
+	}
+	return context.Cause(ctx)
 }
 
 func (c *Conn) dumpOnce(q Query) (whole bool, err error) {
