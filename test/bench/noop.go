@@ -45,6 +45,7 @@ func (b *bench) filled(l load, f func(*host, *ours) error) error {
 		if err := firstOf(h.do(l.before), h.do(l.requests)); err != nil {
 			return fmt.Errorf("fill %s: %w", l.name, err)
 		}
+		time.Sleep(b.rest())
 		o, err := openOurs()
 		if err != nil {
 			return err
@@ -52,6 +53,15 @@ func (b *bench) filled(l load, f func(*host, *ours) error) error {
 		defer o.close()
 		return firstOf(f(h, o), h.clear())
 	})
+}
+
+// rest lets the kernel give each link its own IPv6 address, which takes 1.6 s
+// and interrupts dumps.
+func (b *bench) rest() time.Duration {
+	if b.quick {
+		return 200 * time.Millisecond
+	}
+	return 2 * time.Second
 }
 
 // foreign measures what routes of somebody else add to a cycle of a small
