@@ -87,7 +87,7 @@ func play(ctx context.Context, s *stage, w *world) []result {
 }
 
 func hostUntouched(ctx context.Context, before string) result {
-	r := result{name: "host", claim: "your own namespace is untouched", proof: "links, addresses, routes, rules as before"}
+	r := result{name: "host", claim: "your own namespace is untouched", proof: "links, addresses, routes are as before"}
 	after, err := fingerprint(ctx)
 	switch {
 	case err != nil:
