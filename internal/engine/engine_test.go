@@ -386,6 +386,25 @@ func TestObserveModeNeverWrites(t *testing.T) {
 	})
 }
 
+func TestObserveModeUndoesNothing(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.settings.Confirm.Probes = []Probe{r.unreachableWith(first)}
+		r.start()
+		r.push("rev-one", oneAddress)
+		r.raised(CondUnconfirmed)
+		r.end()
+		r.settings.Mode = ObserveOnly
+		r.start()
+		r.has(first)
+		r.raised(CondUnconfirmed)
+		r.end()
+		r.settings.Mode = Enforce
+		r.start()
+		r.hasNot(first)
+		r.cleared(CondUnconfirmed)
+	})
+}
+
 func TestBacksOffAndConverges(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		tries := 0

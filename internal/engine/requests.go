@@ -230,7 +230,7 @@ func (e *Engine) Approve(ctx context.Context, revision string) (Pass, error) {
 			return fmt.Errorf("approve %q: %w: the host follows %s", revision, ErrUnknown, short(l.useRevision()))
 		}
 		if l.planned.Guarded == 0 {
-			return fmt.Errorf("approve %s: %w: nothing is held", revision, ErrNothing)
+			return fmt.Errorf("approve %s: %w: the guard holds nothing", revision, ErrNothing)
 		}
 		l.ledger.Approved = l.useRevision()
 		l.saveLedger()

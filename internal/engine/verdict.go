@@ -251,6 +251,11 @@ func (l *loop) recover(ctx context.Context) {
 	if u.ID == "" || u.ID == l.ledger.Verdict {
 		return
 	}
+	if l.mode == ObserveOnly {
+		l.conds.raise(CondUnconfirmed, "Observing", "revision "+short(u.Revision.Revision)+
+			" was applied and never confirmed; it is undone once the mode is enforce")
+		return
+	}
 	why := "the last run ended before this revision was confirmed"
 	if u.Boot != l.Clock.ID {
 		l.undone(u, why+", and the host was started anew since", nil)
