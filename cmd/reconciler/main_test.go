@@ -31,6 +31,7 @@ func TestScripts(t *testing.T) {
 	}
 	for _, script := range scripts {
 		t.Run(strings.TrimSuffix(filepath.Base(script), ".txtar"), func(t *testing.T) {
+			t.Parallel()
 			ns := testns.New(t)
 			testscript.Run(t, testscript.Params{
 				Files: []string{script},
@@ -108,7 +109,7 @@ func set(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // patience is how long eventually waits.
-const patience = 10 * time.Second
+const patience = 20 * time.Second
 
 // eventually PATTERN PROGRAM ARGS… runs a program until its output matches;
 // with ! until it does not. ip works in the namespace of the script.

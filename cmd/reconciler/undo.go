@@ -74,7 +74,7 @@ func (a *applying) startHelper() error {
 	defer lock.Close()
 	// The lock is the open file's: the helper inherits it and holds it alone
 	// once we close ours.
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := flockWithin(lock, helperExit); err != nil {
 		return fmt.Errorf("lock %s: %w", lock.Name(), err)
 	}
 	out, err := os.OpenFile(a.dir.Path(helperLog), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
@@ -91,6 +91,18 @@ func (a *applying) startHelper() error {
 		return err
 	}
 	return cmd.Process.Release()
+}
+
+// helperExit is how long a helper that has done its work may take to end.
+const helperExit = 5 * time.Second
+
+func flockWithin(f *os.File, patience time.Duration) error {
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(deadline) {
+			return err
+		}
+	}
 }
 
 // undoHelperCommand waits for the deadline of the pending record and carries
