@@ -87,6 +87,28 @@ func TestRepairsDrift(t *testing.T) {
 	}
 }
 
+func TestBootIsNoDrift(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.start()
+		r.push("rev-one", oneAddress)
+		r.end()
+		r.host, r.boot = newHost(), "boot-2"
+		r.start() // no network, no source: the snapshot will do
+		r.has(first)
+		r.inSync("rev-one")
+		if got := r.metric("drift_total"); got != 0 {
+			t.Errorf("drift_total is %v after a boot", got)
+		}
+		r.wait(time.Minute)
+		r.host.remove(first, true)
+		r.wait(time.Second)
+		r.has(first)
+		if got := r.metric("drift_total"); got != 1 {
+			t.Errorf("drift_total is %v, want 1", got)
+		}
+	})
+}
+
 func TestForeignIsLeftAlone(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		foreign := resource.Address{Link: "eth0", Prefix: netip.MustParsePrefix("203.0.113.9/24"), Scope: "global"}

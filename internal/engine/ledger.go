@@ -20,6 +20,9 @@ const (
 
 // ledger is what the engine must know after a restart.
 type ledger struct {
+	// Boot is the boot in which the host was last seen as it is wanted. In
+	// another one everything is to be made again, which is no drift.
+	Boot     string   `json:"boot,omitempty"`
 	Applied  Revision `json:"applied"`   // confirmed
 	LastGood Revision `json:"last-good"` // reached and confirmed
 	// Verdict is the id of the last undo record that was confirmed or carried

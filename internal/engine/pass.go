@@ -80,7 +80,7 @@ func (l *loop) isChange() bool {
 
 // repair does a plan of what was wanted before.
 func (l *loop) repair(ctx context.Context, planned Planned, p *Pass) {
-	p.Drift = true
+	p.Drift = l.ledger.Boot == l.Clock.ID
 	l.carry(ctx, planned, p, nil)
 	if p.Cause == CauseEvent && l.eventAt != intent.Never {
 		l.metrics.repair.Observe(l.now().At.Sub(l.eventAt).Seconds())
@@ -160,7 +160,7 @@ func (l *loop) explain(p *diff.Plan) {
 			since = l.now().Wall
 		}
 		noticed[op.Key] = since
-		if op.Reason == "" && !l.isChange() {
+		if op.Reason == "" && !l.isChange() && l.ledger.Boot == l.Clock.ID {
 			op.Reason = "DRIFT since " + since.Format(time.TimeOnly)
 		}
 	}

@@ -34,6 +34,7 @@ type rig struct {
 	settings Settings
 	registry *prometheus.Registry
 	notify   Notifier
+	boot     string
 	engine   *Engine
 	stop     func() error
 	began    time.Time
@@ -43,7 +44,7 @@ type rig struct {
 func bubble(t *testing.T, test func(*testing.T, *rig)) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		r := &rig{t: t, host: newHost(), feed: newFeed(), dir: dir, began: time.Now()}
+		r := &rig{t: t, host: newHost(), feed: newFeed(), dir: dir, began: time.Now(), boot: "boot-1"}
 		r.settings = Settings{Guard: diff.DefaultGuard()}
 		t.Cleanup(func() {
 			if r.stop != nil {
@@ -73,7 +74,7 @@ func (r *rig) start() {
 	}
 	r.engine, err = New(Config{
 		Source: r.feed, Snapshots: store, Records: r.records, Drivers: []driver.Driver{r.host}, Settings: r.settings,
-		Host: "edge1", Log: log, Registry: r.registry, Clock: r.clock("boot-1"), Notify: r.notify,
+		Host: "edge1", Log: log, Registry: r.registry, Clock: r.clock(r.boot), Notify: r.notify,
 	})
 	if err != nil {
 		r.t.Fatal(err)

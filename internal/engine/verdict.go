@@ -77,7 +77,7 @@ func (l *loop) accept(t *tree, how string) {
 	waiting := l.pending
 	l.pending, l.probeAt = nil, intent.Never
 	l.conds.clear(CondUnconfirmed)
-	l.ledger.Applied, l.ledger.Approved = t.rev, ""
+	l.ledger.Applied, l.ledger.Approved, l.ledger.Boot = t.rev, "", l.Clock.ID
 	if waiting != nil {
 		l.ledger.Verdict = waiting.undo.ID
 	}
@@ -120,6 +120,10 @@ func (l *loop) settled() {
 	if l.reached() && t.rev.Revision != l.ledger.LastGood.Revision {
 		l.ledger.LastGood = t.rev
 		l.stateError("mark revision good", l.markGood(t))
+		l.saveLedger()
+	}
+	if l.ledger.Boot != l.Clock.ID {
+		l.ledger.Boot = l.Clock.ID
 		l.saveLedger()
 	}
 }
