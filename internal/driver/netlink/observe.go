@@ -53,7 +53,6 @@ type look struct {
 	set     *resource.Set // of the first objects; see gather
 	blinds  []observed.Blind
 	hops    []resource.NextHop // memory for the next hops of many routes
-	whole   bool               // all routes are read
 
 	gathered int // how many objects are in the set
 }
