@@ -76,6 +76,9 @@ func play(ctx context.Context, s *stage, w *world) []result {
 		s.title(i+1, sc.title)
 		r := result{name: sc.name, claim: sc.claim}
 		r.proof, r.took, r.err = sc.play(ctx, s, w)
+		if ctx.Err() != nil {
+			return results
+		}
 		results = append(results, r)
 		if r.err != nil {
 			s.failed(r.err, w.daemon.lastWords())
