@@ -41,11 +41,12 @@ type comparison struct {
 	held      map[resource.Key]string // operations not to plan, and why
 
 	ops      []*Op
-	byKey    map[resource.Key]*Op  // the one that makes or changes the object
-	gone     map[resource.Key]*Op  // the one that deletes it
-	before   map[*Op][]edge        // what an operation waits for
-	lastGone map[string]*Op        // by link, the last deletion of an address so far
-	refused  map[resource.Key]bool // wanted links that cannot be as wanted
+	byKey    map[resource.Key]*Op   // the one that makes or changes the object
+	gone     map[resource.Key]*Op   // the one that deletes it
+	before   map[*Op][]edge         // what an operation waits for
+	late     map[*Op][]resource.Key // what is made only after an operation that would take it
+	lastGone map[string][]*Op       // by link, the last deletion of an address and what came back after it
+	refused  map[resource.Key]bool  // wanted links that cannot be as wanted
 	notes    []Note
 }
 
@@ -59,7 +60,7 @@ type edge struct {
 func (c *comparison) reset() {
 	c.ops, c.notes, c.refused = nil, nil, map[resource.Key]bool{}
 	c.byKey, c.gone = map[resource.Key]*Op{}, map[resource.Key]*Op{}
-	c.before, c.lastGone = map[*Op][]edge{}, map[string]*Op{}
+	c.before, c.late, c.lastGone = map[*Op][]edge{}, map[*Op][]resource.Key{}, map[string][]*Op{}
 }
 
 func (c *comparison) add(op *Op) *Op {

@@ -38,7 +38,8 @@ func mayDisturb(op *Op) bool {
 }
 
 // disturbers are the operations that may take something along, in the order in
-// which they will run: replacements first, as what they take needs no deletion.
+// which they will run, but for those that take whole links: what goes with a
+// link needs no deletion of its own.
 func (c *comparison) disturbers() []*Op {
 	var out []*Op
 	for _, op := range c.ops {
@@ -46,18 +47,26 @@ func (c *comparison) disturbers() []*Op {
 			out = append(out, op)
 		}
 	}
-	slices.SortStableFunc(out, replacementsFirst)
+	slices.SortStableFunc(out, takersFirst)
 	return out
 }
 
-func replacementsFirst(a, b *Op) int {
-	switch {
-	case a.Verb == Replace && b.Verb != Replace:
-		return -1
-	case a.Verb != Replace && b.Verb == Replace:
-		return 1
+// takersFirst puts what takes everything on a link before what takes little.
+func takersFirst(a, b *Op) int {
+	if c := takes(b) - takes(a); c != 0 {
+		return c
 	}
 	return rank(a) - rank(b)
+}
+
+func takes(op *Op) int {
+	switch {
+	case op.Verb == Replace:
+		return 2
+	case op.Verb == Delete && op.Key.Kind == resource.KindLink:
+		return 1
+	}
+	return 0
 }
 
 // made is the state with everything made and changed in place, and nothing
@@ -82,6 +91,7 @@ func (c *comparison) ahead(made *resource.Set, disturbing []*Op) *resource.Set {
 			later[k] = true
 			if !c.have.Objects.Has(k) {
 				c.after(c.byKey[k], op, true)
+				c.late[op] = append(c.late[op], k)
 			}
 		}
 	}
@@ -148,19 +158,74 @@ func (c *comparison) disturb(op *Op, view *resource.Set) {
 		goes[k] = true
 		c.takeOne(op, k)
 	}
-	// What would have gone but changes or lets go first must do so first.
+	// What would have gone but changes or lets go first must do so first,
+	// unless it changes into something that this operation brings.
 	for _, k := range c.taken(op, c.have.Objects) {
-		if !goes[k] {
-			c.after(op, c.changing(k), false)
+		switch change := c.changing(k); {
+		case goes[k] || change == nil:
+		case c.needs(change, op):
+			c.takeOne(op, k)
+		default:
+			c.after(op, change, false)
 		}
 	}
-	for k := range goes {
-		view.Remove(k)
-	}
+	c.advance(op, goes, view)
+}
+
+// advance makes view what it is once an operation and what comes back after it
+// are done.
+func (c *comparison) advance(op *Op, goes map[resource.Key]bool, view *resource.Set) {
+	then := []*Op{op}
 	if op.Verb == Delete {
 		view.Remove(op.Key)
-		c.chain(op)
 	}
+	back := c.late[op]
+	for k := range goes {
+		view.Remove(k)
+		back = append(back, k)
+	}
+	for _, k := range back {
+		if made := c.byKey[k]; made != nil && made.To != nil {
+			view.Put(resource.Object{Resource: c.settled(made.To), Owner: resource.Ours})
+			then = append(then, made)
+		}
+	}
+	c.chain(op, then)
+}
+
+// needs reports that an operation requires, however far, what another makes,
+// or an address that is made only after it.
+func (c *comparison) needs(op, first *Op) bool {
+	for _, k := range c.late[first] {
+		if r, ok := op.To.(resource.Route); ok && reachesBy(r, c.byKey[k].To) {
+			return true
+		}
+	}
+	seen := map[resource.Key]bool{}
+	for todo := []*Op{op}; len(todo) > 0; todo = todo[1:] {
+		for _, k := range todo[0].To.Requires() {
+			if k == first.Key {
+				return true
+			}
+			if next := c.byKey[k]; next != nil && next.Verb != Update && !seen[k] {
+				seen[k] = true
+				todo = append(todo, next)
+			}
+		}
+	}
+	return false
+}
+
+// reachesBy reports that an address is the source of a route or makes one of
+// its gateways reachable.
+func reachesBy(r resource.Route, by resource.Resource) bool {
+	a, ok := by.(resource.Address)
+	if !ok {
+		return false
+	}
+	return r.PrefSrc == a.Prefix.Addr() || slices.ContainsFunc(r.Hops, func(h resource.NextHop) bool {
+		return h.Dev == a.Link && h.Via.IsValid() && a.Prefix.Contains(h.Via)
+	})
 }
 
 // changing is the operation that changes an object in place.
@@ -171,24 +236,27 @@ func (c *comparison) changing(k resource.Key) *Op {
 	return nil
 }
 
-// chain keeps deletions of addresses on a link in the order in which their
-// effects were predicted: the last one takes the routes.
-func (c *comparison) chain(op *Op) {
+// chain keeps deletions of addresses on a link, and what comes back after
+// them, in the order in which their effects were predicted: the last address
+// takes the routes.
+func (c *comparison) chain(op *Op, then []*Op) {
 	a, ok := op.From.(resource.Address)
-	if !ok {
+	if !ok || op.Verb != Delete {
 		return
 	}
-	c.after(op, c.lastGone[a.Link], false)
-	c.lastGone[a.Link] = op
+	for _, first := range c.lastGone[a.Link] {
+		c.after(op, first, false)
+	}
+	c.lastGone[a.Link] = slices.DeleteFunc(then, func(op *Op) bool { return op.Key.Kind != resource.KindAddress })
 }
 
 func (c *comparison) takeOne(op *Op, k resource.Key) {
 	h, had := c.have.Objects.Get(k)
 	w, wanted := c.want.Get(k)
 	switch {
-	case wanted && c.held[k] == "":
+	case wanted && c.held[k] == "" && (c.byKey[k] != nil || c.downLink(w.Resource) == ""):
 		c.bringBack(op, w, h)
-	case had && h.Owner == resource.Ours && !wanted:
+	case had && h.Owner == resource.Ours:
 		op.Takes = append(op.Takes, k)
 	case had && h.Owner == resource.Foreign:
 		op.Loses = append(op.Loses, k)
@@ -199,9 +267,6 @@ func (c *comparison) takeOne(op *Op, k resource.Key) {
 func (c *comparison) bringBack(op *Op, w, h resource.Object) {
 	k := w.Key()
 	back := c.byKey[k]
-	if back == nil && c.downLink(w.Resource) != "" {
-		return
-	}
 	if back == nil {
 		back = c.add(&Op{Verb: Create, Key: k, To: w.Resource, Origin: w.Origin, Restores: true, Owner: h.Owner})
 	}

@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"reconciler/internal/resource"
 )
@@ -91,44 +92,51 @@ func order(c *comparison) ([]Op, error) {
 	c.orderRequired()
 	c.orderNames()
 	c.orderReach()
+	c.orderUsers()
 	c.orderMTU()
 	return sorted(c)
 }
 
-// orderRequired is the rules requires and lets-go.
+// orderRequired is the rule requires.
 func (c *comparison) orderRequired() {
-	users := map[resource.Key][]*Op{}
 	for _, op := range c.ops {
-		if op.To != nil {
-			for _, k := range op.To.Requires() {
-				if made := c.byKey[k]; made != nil && made.Verb != Update {
-					c.after(op, made, true)
-				} else {
-					c.after(op, made, false)
-				}
-			}
+		if op.To == nil {
+			continue
 		}
-		if op.From != nil {
-			for _, k := range op.From.Requires() {
-				users[k] = append(users[k], op)
-			}
+		for _, k := range op.To.Requires() {
+			made := c.byKey[k]
+			c.after(op, made, made != nil && made.Verb != Update)
 		}
 	}
-	for k, ops := range users {
-		gone := c.gone[k]
-		for _, user := range ops {
-			if gone != nil && !c.waits(user, gone) {
-				c.after(gone, user, true)
+}
+
+// orderUsers is the rule lets-go. A user that becomes what comes only after
+// the removal goes with it, and is made again.
+func (c *comparison) orderUsers() {
+	for _, op := range c.ops {
+		if op.From == nil {
+			continue
+		}
+		for _, k := range op.From.Requires() {
+			if gone := c.gone[k]; gone != nil && !c.follows(op, gone) {
+				c.after(gone, op, true)
 			}
 		}
 	}
 }
 
-// waits reports that an operation comes after another by a rule already.
-func (c *comparison) waits(op, first *Op) bool {
-	for _, e := range c.before[op] {
-		if e.op == first {
-			return true
+// follows reports that an operation comes after another by hard rules.
+func (c *comparison) follows(op, first *Op) bool {
+	seen := map[*Op]bool{op: true}
+	for todo := []*Op{op}; len(todo) > 0; todo = todo[1:] {
+		for _, e := range c.before[todo[0]] {
+			if e.op == first {
+				return true
+			}
+			if e.hard && !seen[e.op] {
+				seen[e.op] = true
+				todo = append(todo, e.op)
+			}
 		}
 	}
 	return false
@@ -226,12 +234,18 @@ func without(edges []edge, op *Op) []edge {
 
 // node is an operation on its way into the plan.
 type node struct {
-	op      *Op
-	rank    int
-	depth   int // the longest chain of operations of its rank before it
-	waiting int
-	next    []*node
-	at      int // its index in the plan
+	op    *Op
+	rank  int
+	depth int // the longest chain of operations of its rank before it
+	hard  int // hard rules it still waits for
+	soft  int // soft rules it still waits for
+	next  []follower
+	at    int // its index in the plan; -1 before it is there
+}
+
+type follower struct {
+	node *node
+	hard bool
 }
 
 func (n *node) less(o *node) bool {
@@ -259,54 +273,96 @@ func (h *nodes) Pop() any {
 	return last
 }
 
-// sorted is a topological sort that prefers rank, depth and key.
+// sorted is a topological sort that prefers rank, depth and key. Where soft
+// rules contradict the hard ones they give way.
 func sorted(c *comparison) ([]Op, error) {
-	all := make(map[*Op]*node, len(c.ops))
+	s := &sorter{c: c, all: make(map[*Op]*node, len(c.ops)), out: make([]Op, 0, len(c.ops))}
 	for _, op := range c.ops {
-		all[op] = &node{op: op, rank: rank(op)}
+		s.all[op] = &node{op: op, rank: rank(op), at: -1}
 	}
-	for op, edges := range c.before {
-		n := all[op]
+	if err := s.connect(); err != nil {
+		return nil, err
+	}
+	for _, n := range s.all {
+		if n.hard+n.soft == 0 {
+			s.ready = append(s.ready, n)
+		}
+	}
+	heap.Init(&s.ready)
+	for len(s.out) < len(c.ops) {
+		if s.ready.Len() == 0 && !s.yield() {
+			return nil, s.cycle()
+		}
+		s.place(heap.Pop(&s.ready).(*node))
+	}
+	return s.out, nil
+}
+
+type sorter struct {
+	c     *comparison
+	all   map[*Op]*node
+	ready nodes
+	out   []Op
+}
+
+func (s *sorter) connect() error {
+	for op, edges := range s.c.before {
+		n := s.all[op]
 		for _, e := range edges {
-			first := all[e.op]
+			first := s.all[e.op]
 			if n == nil || first == nil {
-				return nil, fmt.Errorf("order plan: %s is bound to an operation that is not in it", op.Key)
+				return fmt.Errorf("order plan: %s is bound to an operation that is not in it", op.Key)
 			}
-			n.waiting++
-			first.next = append(first.next, n)
-		}
-	}
-	ready := make(nodes, 0, len(c.ops))
-	for _, op := range c.ops {
-		if n := all[op]; n.waiting == 0 {
-			ready = append(ready, n)
-		}
-	}
-	heap.Init(&ready)
-	out := make([]Op, 0, len(c.ops))
-	for ready.Len() > 0 {
-		n := heap.Pop(&ready).(*node)
-		n.at = len(out)
-		op := *n.op
-		for _, e := range c.before[n.op] {
+			first.next = append(first.next, follower{n, e.hard})
 			if e.hard {
-				op.After = insert(op.After, all[e.op].at)
-			}
-		}
-		out = append(out, op)
-		for _, next := range n.next {
-			if next.waiting--; next.rank == n.rank {
-				next.depth = max(next.depth, n.depth+1)
-			}
-			if next.waiting == 0 {
-				heap.Push(&ready, next)
+				n.hard++
+			} else {
+				n.soft++
 			}
 		}
 	}
-	if len(out) < len(c.ops) {
-		return nil, cycle(all)
+	return nil
+}
+
+// place puts a node into the plan and frees those that waited for it.
+func (s *sorter) place(n *node) {
+	n.at = len(s.out)
+	op := *n.op
+	for _, e := range s.c.before[n.op] {
+		if e.hard {
+			op.After = insert(op.After, s.all[e.op].at)
+		}
 	}
-	return out, nil
+	s.out = append(s.out, op)
+	for _, f := range n.next {
+		if f.hard {
+			f.node.hard--
+		} else {
+			f.node.soft--
+		}
+		if f.node.rank == n.rank {
+			f.node.depth = max(f.node.depth, n.depth+1)
+		}
+		if f.node.at < 0 && f.node.hard+f.node.soft == 0 {
+			heap.Push(&s.ready, f.node)
+		}
+	}
+}
+
+// yield frees the first node that waits for soft rules only.
+func (s *sorter) yield() bool {
+	var first *node
+	for _, n := range s.all {
+		if n.at < 0 && n.hard == 0 && (first == nil || n.less(first)) {
+			first = n
+		}
+	}
+	if first == nil {
+		return false
+	}
+	first.soft = 0
+	s.ready = append(s.ready, first)
+	return true
 }
 
 // insert keeps a short list sorted, each index once.
@@ -322,12 +378,25 @@ func insert(list []int, at int) []int {
 	return append(list, at)
 }
 
-func cycle(all map[*Op]*node) error {
-	var first *node
-	for _, n := range all {
-		if n.waiting > 0 && (first == nil || n.less(first)) {
-			first = n
+// cycle names operations that wait for each other: a defect of the rules.
+func (s *sorter) cycle() error {
+	var at *Op
+	for _, op := range s.c.ops {
+		if s.all[op].at < 0 {
+			at = op
+			break
 		}
 	}
-	return fmt.Errorf("order plan: %s %s waits for itself", first.op.Verb, first.op.Key)
+	var path []string
+	for seen := map[*Op]bool{}; !seen[at]; {
+		seen[at] = true
+		path = append(path, at.Verb.String()+" "+at.Key.String())
+		for _, e := range s.c.before[at] {
+			if e.hard && s.all[e.op].at < 0 {
+				at = e.op
+				break
+			}
+		}
+	}
+	return fmt.Errorf("order plan: operations wait for each other: %s", strings.Join(path, " after "))
 }

@@ -26,8 +26,11 @@ type Driver interface {
 	// Apply does operations that are independent of each other, in their
 	// order, and returns one error for each, nil where it succeeded. It is
 	// idempotent: an operation that was done before succeeds and an object
-	// that is gone already is no error to delete. It is bounded in time; when
-	// the context ends, what was not done reports the context's error.
+	// that is gone already is no error to delete. Create and Update make the
+	// object as wanted whether or not it is there, as a predicted side effect
+	// may not have come, or one may have come early; what is not ours Create
+	// never clobbers. It is bounded in time; when the context ends, what was
+	// not done reports the context's error.
 	Apply(context.Context, []diff.Op) []error
 }
 

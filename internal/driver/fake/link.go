@@ -1,0 +1,131 @@
+package fake
+
+import (
+	"golang.org/x/sys/unix"
+
+	"reconciler/internal/resource"
+)
+
+func (h *Host) createLink(l resource.Link) error {
+	if l.Far {
+		if h.link(l.Name).Name == "" {
+			return unix.ENODEV
+		}
+		return h.changeLink(l)
+	}
+	if l.Type == "" {
+		return unix.ENODEV
+	}
+	if l.Below != "" && h.link(l.Below).Name == "" {
+		return unix.ENODEV
+	}
+	if l.Peer != "" {
+		if h.link(l.Peer).Name != "" {
+			return unix.EEXIST
+		}
+		h.put(resource.Link{Name: l.Peer, Type: resource.Veth, Peer: l.Name, Group: l.Group, State: resource.Down})
+	}
+	h.put(l)
+	return nil
+}
+
+// put stores a new link with the kernel's defaults.
+func (h *Host) put(l resource.Link) {
+	h.index++
+	l.Seen = resource.Seen{Index: h.index}
+	if l.MTU == 0 {
+		l.MTU = 1500
+	}
+	if l.State == "" {
+		l.State = resource.Down
+	}
+	if l.MAC == (resource.MAC{}) {
+		l.MAC = resource.MAC{2, 0, 0, 0, byte(h.index >> 8), byte(h.index)}
+	}
+	l.Description = resource.Some(l.Description.Or(""))
+	l.TxQueueLen = resource.Some(l.TxQueueLen.Or(1000))
+	h.store(l)
+}
+
+// store keeps what a kernel shows of a link.
+func (h *Host) store(l resource.Link) {
+	l.Far, l.Label, l.Match, l.Policy = false, "", resource.Match{}, resource.LinkPolicy{}
+	h.objects[l.Key()] = l
+}
+
+func (h *Host) changeLink(to resource.Link) error {
+	from := h.link(to.Name)
+	if to.Type != from.Type || to.Peer != from.Peer || to.Below != from.Below {
+		return unix.EOPNOTSUPP
+	}
+	next := to.Inherit(from).(resource.Link)
+	next.Group = to.Group
+	h.store(next)
+	if from.State == resource.Up && next.State == resource.Down {
+		h.remove(func(r resource.Resource) bool { return on(r, to.Name) && downTakes(r) })
+	}
+	if from.MTU >= 1280 && next.MTU < 1280 {
+		h.remove(func(r resource.Resource) bool { return on(r, to.Name) && is6(r) })
+	}
+	return nil
+}
+
+func downTakes(r resource.Resource) bool {
+	switch r := r.(type) {
+	case resource.Address:
+		return r.Prefix.Addr().Is6()
+	case resource.Route:
+		return true
+	case resource.Neighbour:
+		return true
+	}
+	return false
+}
+
+func is6(r resource.Resource) bool {
+	switch r := r.(type) {
+	case resource.Address:
+		return r.Prefix.Addr().Is6()
+	case resource.Route:
+		return r.To.Addr().Is6()
+	case resource.Neighbour:
+		return r.To.Is6()
+	}
+	return false
+}
+
+func (h *Host) deleteLink(name string) error {
+	l := h.link(name)
+	if l.Type == "" {
+		return unix.EOPNOTSUPP
+	}
+	delete(h.objects, l.Key())
+	h.remove(func(r resource.Resource) bool { return on(r, name) })
+	if l.Peer != "" && h.link(l.Peer).Name != "" {
+		if err := h.deleteLink(l.Peer); err != nil {
+			return err
+		}
+	}
+	for _, r := range h.objects {
+		if up, ok := r.(resource.Link); ok && up.Below == name {
+			if err := h.deleteLink(up.Name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (h *Host) setPort(p resource.Port) error {
+	link, master := h.link(p.Link), h.link(p.Master)
+	switch {
+	case link.Name == "" || master.Name == "":
+		return unix.ENODEV
+	case master.Type != resource.Bridge:
+		return unix.EOPNOTSUPP
+	case link.Type == resource.Bridge || link.Seen.Loopback:
+		return unix.ELOOP
+	}
+	h.objects[p.Key()] = p
+	return nil
+}

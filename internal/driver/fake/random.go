@@ -1,0 +1,234 @@
+package fake
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+
+	"reconciler/internal/resource"
+)
+
+// Hardware are the links that random states expect to be there.
+var Hardware = [...]string{"eth0", "eth1"}
+
+// Random makes random states that a kernel can hold, over a small universe so
+// that names and addresses meet.
+type Random struct{ rng *rand.Rand }
+
+// NewRandom returns a source of random states.
+func NewRandom(rng *rand.Rand) *Random { return &Random{rng} }
+
+func (g *Random) chance(percent int) bool { return g.rng.IntN(100) < percent }
+
+func pick[T any](g *Random, of ...T) T { return of[g.rng.IntN(len(of))] }
+
+// draft is a wanted state in the making.
+type draft struct {
+	*Random
+	set   *resource.Set
+	links []resource.Link
+}
+
+// Want returns a random wanted state as YAML would give it, unbound.
+func (g *Random) Want() *resource.Set {
+	d := &draft{Random: g, set: resource.NewSet(0)}
+	d.addLinks()
+	d.addPorts()
+	for i := range d.links {
+		d.addAddresses(&d.links[i], i)
+	}
+	d.addRoutes()
+	d.addRules()
+	return d.set
+}
+
+func (d *draft) add(r resource.Resource) {
+	if !d.set.Has(r.Key()) {
+		d.set.Put(resource.Object{Resource: r, Origin: "random"})
+	}
+}
+
+func (d *draft) addLink(l resource.Link) {
+	if d.set.Has(l.Key()) {
+		return
+	}
+	if l.Type != "" {
+		l.Group, l.State = resource.LinkGroup, resource.Up
+	}
+	if d.chance(30) {
+		l.MTU = pick(d.Random, uint32(1400), 1500, 9000)
+	}
+	if d.chance(15) {
+		l.State = pick(d.Random, resource.Up, resource.Down)
+	}
+	if d.chance(15) {
+		l.Description = resource.Some(pick(d.Random, "", "uplink", "rack 7"))
+	}
+	if d.chance(10) {
+		l.Policy.Exact = []resource.Kind{pick(d.Random, resource.KindAddress, resource.KindRoute)}
+	}
+	d.links = append(d.links, l)
+	d.add(l)
+}
+
+func (d *draft) addLinks() {
+	for _, name := range Hardware {
+		if d.chance(70) {
+			d.addLink(resource.Link{Name: name})
+		}
+	}
+	for _, name := range []string{"br0", "br1"} {
+		if d.chance(60) {
+			d.addLink(resource.Link{Name: name, Type: resource.Bridge})
+		}
+	}
+	for _, name := range []string{"v0", "v1", "v2"} {
+		if !d.chance(60) {
+			continue
+		}
+		peer := pick(d.Random, name+"p", name+"p", "w")
+		if d.set.Has(resource.LinkKey(peer)) {
+			continue
+		}
+		d.addLink(resource.Link{Name: name, Type: resource.Veth, Peer: peer})
+		d.addLink(resource.Link{Name: peer, Type: resource.Veth, Peer: name, Far: true})
+	}
+	if d.chance(50) {
+		d.addLink(resource.Link{Name: "x0", Type: resource.VXLAN, VXLAN: resource.VXLANAttr{ID: uint32(100 + d.rng.IntN(2)), Port: 4789}})
+	}
+	if d.chance(50) && len(d.links) > 0 {
+		below := d.links[d.rng.IntN(len(d.links))]
+		if below.Type != resource.MACVLAN {
+			d.addLink(resource.Link{Name: "m0", Type: resource.MACVLAN, Below: below.Name, Mode: pick(d.Random, "bridge", "private")})
+		}
+	}
+}
+
+func (d *draft) addPorts() {
+	for _, l := range d.links {
+		if l.Type != resource.Veth && l.Type != resource.VXLAN || !d.chance(40) {
+			continue
+		}
+		master := pick(d.Random, "br0", "br1")
+		if d.set.Has(resource.LinkKey(master)) {
+			d.add(resource.Port{Link: l.Name, Master: master})
+		}
+	}
+}
+
+func addressOn(link string, i int, sub, host int) resource.Address {
+	net := subnetOf(link)
+	p := netip.MustParsePrefix(fmt.Sprintf("10.%d.%d.%d/24", net, sub, host))
+	if i == 6 {
+		p = netip.MustParsePrefix(fmt.Sprintf("fd00:%d:%d::%d/64", net, sub, host))
+	}
+	return resource.Address{Link: link, Prefix: p, Protocol: resource.Protocol}
+}
+
+// subnetOf gives each link its own subnets, whatever else is in the state.
+func subnetOf(link string) int {
+	n := 0
+	for _, c := range link {
+		n = n*7 + int(c)
+	}
+	return n % 200
+}
+
+func (d *draft) addAddresses(l *resource.Link, _ int) {
+	for range d.rng.IntN(4) {
+		d.add(addressOn(l.Name, pick(d.Random, 4, 4, 6), d.rng.IntN(2), 1+d.rng.IntN(3)))
+	}
+	if d.chance(10) {
+		a := addressOn(l.Name, 4, 0, 9)
+		d.add(resource.Neighbour{Link: l.Name, To: a.Prefix.Addr(), LLAddr: resource.MAC{2, 0, 0, 0, 9, byte(d.rng.IntN(3))}, Protocol: resource.Protocol})
+	}
+}
+
+// wantedOn lists the IPv4 addresses that the draft has on links that are not
+// known to be down.
+func (d *draft) wantedOn() []resource.Address {
+	var out []resource.Address
+	for _, o := range d.set.All() {
+		a, ok := o.Resource.(resource.Address)
+		if !ok || !a.Prefix.Addr().Is4() {
+			continue
+		}
+		l, _ := d.set.Get(resource.LinkKey(a.Link))
+		if l.Resource.(resource.Link).State != resource.Down {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+func gateway(a resource.Address) netip.Addr {
+	b := a.Prefix.Addr().As4()
+	b[3] = 254
+	return netip.AddrFrom4(b)
+}
+
+func (d *draft) addRoutes() {
+	addrs := d.wantedOn()
+	for i := range d.rng.IntN(6) {
+		r := resource.Route{
+			To: netip.PrefixFrom(netip.AddrFrom4([4]byte{203, 0, byte(i), 0}), 24), Table: pick(d.Random, uint32(254), 254, 100),
+			Metric: pick(d.Random, uint32(0), 0, 50), Type: resource.Unicast, Scope: "global", Protocol: resource.Protocol,
+		}
+		if len(addrs) == 0 || d.chance(15) {
+			r.Type = resource.Blackhole
+			d.add(r)
+			continue
+		}
+		a := addrs[d.rng.IntN(len(addrs))]
+		r.Hops = []resource.NextHop{{Via: gateway(a), Dev: a.Link, Weight: 1}}
+		if d.chance(20) {
+			r.PrefSrc = a.Prefix.Addr()
+		}
+		d.add(r)
+	}
+}
+
+func (d *draft) addRules() {
+	for prio := range uint32(3) {
+		if d.chance(30) {
+			d.add(resource.Rule{
+				Family: resource.IPv4, Priority: 1000 + prio, From: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(d.rng.IntN(2)), 0, 0}), 16),
+				Action: resource.Lookup, Table: 100, Protocol: resource.Protocol,
+			})
+		}
+	}
+}
+
+// AddForeign puts objects of somebody else on a host, as far as it takes them.
+func (g *Random) AddForeign(h *Host) {
+	const bird = 12
+	other := &Random{g.rng}
+	if g.chance(20) {
+		_ = h.Create(resource.Link{Name: pick(other, "br1", "docker0"), Type: resource.Bridge, State: resource.Up})
+	}
+	for _, r := range h.links() {
+		if g.chance(30) {
+			a := addressOn(r.Name, 4, g.rng.IntN(2), 1+g.rng.IntN(4))
+			a.Protocol = 0
+			_ = h.Create(a)
+		}
+		for _, a := range h.addresses(r.Name) {
+			if a.Prefix.Addr().Is4() && g.chance(15) {
+				_ = h.Create(resource.Route{
+					To: netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18, byte(g.rng.IntN(8)), 0}), 24), Table: 254, Type: resource.Unicast, Scope: "global",
+					Hops: []resource.NextHop{{Via: gateway(a), Dev: r.Name, Weight: 1}}, Protocol: bird,
+				})
+			}
+		}
+	}
+}
+
+func (h *Host) links() []resource.Link {
+	var out []resource.Link
+	for _, name := range []string{"eth0", "eth1", "br0", "br1", "docker0", "v0", "v0p", "v1", "x0"} {
+		if l := h.link(name); l.Name != "" {
+			out = append(out, l)
+		}
+	}
+	return out
+}
