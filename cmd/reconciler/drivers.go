@@ -2,8 +2,10 @@ package main
 
 import (
 	"log/slog"
+	"os"
 
 	"reconciler/internal/driver"
+	"reconciler/internal/driver/failpoint"
 	"reconciler/internal/driver/netlink"
 )
 
@@ -15,7 +17,11 @@ func openDrivers(stateDir string, log *slog.Logger) ([]driver.Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []driver.Driver{links}, nil
+	first, err := failpoint.Wrap(links, os.Getenv(failpoint.Env))
+	if err != nil {
+		return nil, err
+	}
+	return []driver.Driver{first}, nil
 }
 
 // checkers are the same drivers for what is pure of them: they need no host.

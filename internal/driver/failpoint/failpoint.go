@@ -1,0 +1,90 @@
+// Package failpoint wraps a driver so that an operation of an apply fails, or
+// the process dies at it: what a test needs to show that every point in between
+// leads to a clean state later.
+//
+// It owns no state of a dataplane and knows no driver.
+package failpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"reconciler/internal/diff"
+	"reconciler/internal/driver"
+	"reconciler/internal/observed"
+	"reconciler/internal/resource"
+)
+
+// Env names the variable that sets a failpoint: INDEX:error or INDEX:kill,
+// where INDEX counts the operations of this process from 0.
+const Env = "RECONCILER_FAILPOINT"
+
+// ErrInjected is the error of an operation that failed on purpose.
+var ErrInjected = errors.New("failed on purpose")
+
+// Wrap returns the driver with the failpoint that spec names; the driver
+// itself where spec is empty.
+func Wrap(d driver.Driver, spec string) (driver.Driver, error) {
+	if spec == "" {
+		return d, nil
+	}
+	index, action, _ := strings.Cut(spec, ":")
+	at, err := strconv.Atoi(index)
+	if err != nil || at < 0 || action != "error" && action != "kill" {
+		return nil, fmt.Errorf("read %s=%q: want INDEX:error or INDEX:kill", Env, spec)
+	}
+	return &wrapped{Driver: d, at: at, kill: action == "kill"}, nil
+}
+
+type wrapped struct {
+	driver.Driver
+	at   int
+	done int
+	kill bool
+}
+
+// Apply does the operations before the failpoint, then fails or dies, and does
+// those behind it.
+func (w *wrapped) Apply(ctx context.Context, ops []diff.Op) []error {
+	at := w.at - w.done
+	w.done += len(ops)
+	if at < 0 || at >= len(ops) {
+		return w.Driver.Apply(ctx, ops)
+	}
+	errs := w.Driver.Apply(ctx, ops[:at])
+	if w.kill {
+		// Not os.Exit: nothing of ours may run after a kill.
+		_ = unix.Kill(unix.Getpid(), unix.SIGKILL)
+		select {}
+	}
+	errs = append(errs, fmt.Errorf("%s %s: %w", ops[at].Verb, ops[at].Key, ErrInjected))
+	return append(errs, w.Driver.Apply(ctx, ops[at+1:])...)
+}
+
+// Prepare, Annotate and Watch reach the driver, if it has them.
+
+func (w *wrapped) Prepare(ctx context.Context, op diff.Op) error {
+	if p, ok := w.Driver.(driver.Preparer); ok {
+		return p.Prepare(ctx, op)
+	}
+	return nil
+}
+
+func (w *wrapped) Annotate(have observed.State, plan *diff.Plan) {
+	if a, ok := w.Driver.(driver.Annotator); ok {
+		a.Annotate(have, plan)
+	}
+}
+
+func (w *wrapped) Watch(ctx context.Context, changed func(...resource.Key)) error {
+	if v, ok := w.Driver.(driver.Watcher); ok {
+		return v.Watch(ctx, changed)
+	}
+	<-ctx.Done()
+	return nil
+}
