@@ -246,7 +246,7 @@ func (w *writer) writeLink(b *wire.Batch, op *diff.Op, round int) (int, error) {
 // its ports only if it was changed, not made so.
 func (w *writer) makeLink(b *wire.Batch, to resource.Link, round int) (int, error) {
 	made := to
-	made.Description = resource.Some("")
+	made.Description, made.Seen = resource.Some(""), resource.Seen{}
 	if to.Type == resource.Bridge && to.MTU != 0 {
 		made.MTU = bridgeMTU(to.MTU)
 	}
