@@ -62,7 +62,7 @@ func (c *cache) open() *filesystem.Storage {
 
 // Prepare makes the repository ready for a download.
 func (c *cache) Prepare() error {
-	if c.worn() {
+	if c.worn() || !c.sound() {
 		if err := c.Discard(); err != nil {
 			return err
 		}
@@ -78,6 +78,17 @@ func (c *cache) Prepare() error {
 		return fmt.Errorf("prepare cache: %w: %w", ErrDisk, err)
 	}
 	return nil
+}
+
+// sound reports whether the repository can be opened; one that is not there
+// can.
+func (c *cache) sound() bool {
+	if info, err := os.Lstat(c.repo()); err == nil && !info.IsDir() {
+		return false
+	}
+	// Looking for what cannot be there reads the index of every pack.
+	err := c.open().HasEncodedObject(plumbing.ZeroHash)
+	return errors.Is(err, plumbing.ErrObjectNotFound)
 }
 
 // worn reports a repository of another place, or one that has grown too large

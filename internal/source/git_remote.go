@@ -158,6 +158,8 @@ func commitTarget(hash string, refs *packp.AdvRefs) (target, error) {
 
 // Fetch implements remote.
 func (s *smart) Fetch(ctx context.Context, t target, c *cache) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	session, refs, err := s.session(ctx)
 	if err != nil {
 		return err
@@ -171,7 +173,11 @@ func (s *smart) Fetch(ctx context.Context, t target, c *cache) error {
 	defer answer.Close()
 	pack := &limited{r: demux(req, answer), left: s.maxRepo}
 	if err := packfile.UpdateObjectStorage(c.open(), pack); err != nil {
-		return s.explain(errors.Join(err, pack.err))
+		// Close waits for a git process to end, which waits for us to read.
+		// A read with a cancelled context kills it.
+		cancel()
+		_, _ = answer.Read(make([]byte, 1))
+		return s.explain(errors.Join(pack.err, err))
 	}
 	if !c.Has(t.Commit) {
 		return fmt.Errorf("%w: commit %s", ErrNoRef, t.Commit)

@@ -13,6 +13,9 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+
+	"reconciler/internal/testns"
 )
 
 func TestMain(m *testing.M) {
@@ -139,6 +142,20 @@ func write(t *testing.T, path, content string) {
 	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// smallDisk is a file system of that size.
+func smallDisk(t *testing.T, size string) string {
+	t.Helper()
+	testns.NeedRoot(t)
+	dir := t.TempDir()
+	must(t, unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+size))
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
 }
 
 // show prints files as name=content, sorted, for comparisons.
