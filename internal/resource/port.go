@@ -28,6 +28,23 @@ func (p Port) Parents() []string { return []string{p.Link, p.Master} }
 // Equal compares the masters.
 func (p Port) Equal(o Resource) bool { return Resource(p) == o }
 
+// Disturbs lists the neighbours of a bridge that takes another MAC address when
+// the port leaves whose address it has.
+func (p Port) Disturbs(to Resource, have View) []Key {
+	if next, ok := to.(Port); ok && next.Master == p.Master {
+		return nil
+	}
+	port, _ := have.Get(LinkKey(p.Link))
+	master, _ := have.Get(LinkKey(p.Master))
+	from, ok := master.Resource.(Link)
+	if l, isLink := port.Resource.(Link); !ok || !isLink || l.MAC != from.MAC {
+		return nil
+	}
+	next := from
+	next.MAC = MAC{}
+	return from.Disturbs(next, have)
+}
+
 // Rename passes the names of the links on.
 func (p Port) Rename(to func(string) string) Resource {
 	return Port{Link: to(p.Link), Master: to(p.Master)}

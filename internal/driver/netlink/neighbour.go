@@ -107,7 +107,7 @@ func (w *writer) neighbourHead(n resource.Neighbour) (unix.NdMsg, error) {
 	index, err := w.index(n.Link)
 	head := unix.NdMsg{Family: family(n.To.Is4()), Ifindex: index, State: unix.NUD_PERMANENT}
 	if n.Proxy {
-		head.Flags, head.State = unix.NTF_PROXY, 0
+		head.Flags = unix.NTF_PROXY // permanent too: else it goes when the carrier does
 	}
 	return head, err
 }
