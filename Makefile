@@ -47,6 +47,7 @@ play: deps-play build ## a repository, a namespace, the daemon, and a shell to p
 test: deps ## every test of this machine's kernel, with the race detector; needs root (or sudo)
 	test/root.sh
 	go test -race -json -timeout 8m $(ROOT) ./... | go run ./test/verdict
+	go test -timeout 8m -run TestWalk ./internal/diff
 
 .PHONY: test-guest
 test-guest: deps-guest ## the tests that want Debian's own kernels, under qemu; needs no root

@@ -20,6 +20,7 @@ func Compute(want *resource.Set, have observed.State) (Plan, error) {
 		c.compareWanted()
 		c.compareHad()
 		c.sideEffects()
+		c.bridgeEffects()
 		if !c.holdMore() {
 			break
 		}
@@ -193,6 +194,7 @@ func (c *comparison) compareChanged(w, h resource.Object) {
 			c.note(Held, w, "protected: it would be removed and made again for "+changeText(op.Fields))
 			return
 		}
+		op.anew()
 		if l, ok := w.Resource.(resource.Link); ok && l.Far {
 			c.replaceFar(op)
 			return
@@ -202,6 +204,16 @@ func (c *comparison) compareChanged(w, h resource.Object) {
 		return
 	}
 	c.add(op)
+}
+
+// anew makes an operation one that makes its object again.
+func (op *Op) anew() {
+	l, ok := op.To.(resource.Link)
+	if !ok {
+		return
+	}
+	op.To = l.Anew()
+	op.Fields = slices.DeleteFunc(resource.Changes(op.From, op.To), func(ch resource.Change) bool { return ch.To == "" })
 }
 
 // replaceFar takes a link down that its new peer will make again.

@@ -273,6 +273,9 @@ func (c *comparison) bringBack(op *Op, w, h resource.Object) {
 	if back.Verb == Update || back.Verb == Replace {
 		back.Verb, back.From = Create, nil
 	}
+	if l, ok := back.To.(resource.Link); ok {
+		back.To = l.Anew()
+	}
 	if back.Reason == "" && h.Resource != nil {
 		back.Reason = "goes with " + op.Key.Name
 	}

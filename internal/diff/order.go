@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"reconciler/internal/resource"
@@ -16,6 +17,7 @@ import (
 //	lets-go    hard  what was required goes after its users are gone or have let go
 //	name       hard  a link is made after the link that had its name, or its peer's, is gone
 //	reach      hard  a route comes after the address that makes its gateway reachable, or is its source
+//	busy       hard  a link is a bridge's port or carries a macvlan: one goes before the other comes
 //	returns    hard  what a side effect takes comes back after it (effects.go)
 //	lets-first soft  what a side effect would take, but is to change anyway, changes before it (effects.go)
 //	mtu        soft  MTU grows lower links first and shrinks upper links first
@@ -91,6 +93,7 @@ func hasGateway(op *Op) bool {
 func order(c *comparison) ([]Op, error) {
 	c.orderRequired()
 	c.orderNames()
+	c.orderBusy()
 	c.orderReach()
 	c.orderUsers()
 	c.orderMTU()
@@ -105,7 +108,13 @@ func (c *comparison) orderRequired() {
 		}
 		for _, k := range op.To.Requires() {
 			made := c.byKey[k]
-			c.after(op, made, made != nil && made.Verb != Update)
+			switch {
+			case made == nil:
+			case made.Verb != Update:
+				c.after(op, made, true)
+			case !c.waits(made, op):
+				c.after(op, made, false)
+			}
 		}
 	}
 }
@@ -156,6 +165,43 @@ func (c *comparison) orderNames() {
 			c.after(op, c.gone[resource.LinkKey(to.Peer)], true)
 		}
 	}
+}
+
+// orderBusy is the rule busy: the kernel has one receive handler a link.
+func (c *comparison) orderBusy() {
+	freed := c.freed()
+	for _, op := range c.ops {
+		from, ok := op.From.(resource.Link)
+		if ok && from.Type == resource.MACVLAN && op.Verb != Update {
+			if port := c.byKey[resource.PortKey(from.Below)]; port != nil && !c.follows(op, port) {
+				c.after(port, op, true)
+			}
+		}
+		if to, ok := op.To.(resource.Link); ok && to.Type == resource.MACVLAN && op.Verb != Update {
+			c.after(op, freed[resource.PortKey(to.Below)], true)
+		}
+	}
+}
+
+// freed tells which operation ends the relation of a port to its bridge.
+func (c *comparison) freed() map[resource.Key]*Op {
+	out := map[resource.Key]*Op{}
+	for _, op := range c.ops {
+		if op.Verb == Delete && op.Key.Kind == resource.KindPort {
+			out[op.Key] = op
+		}
+		for _, k := range op.Takes {
+			if k.Kind == resource.KindPort {
+				out[k] = op
+			}
+		}
+	}
+	return out
+}
+
+// waits reports that an operation comes right after another.
+func (c *comparison) waits(op, first *Op) bool {
+	return slices.ContainsFunc(c.before[op], func(e edge) bool { return e.op == first })
 }
 
 // subnet is where an address makes gateways reachable.

@@ -66,24 +66,34 @@ func (a Address) Replaces(from Resource) bool {
 }
 
 // Disturbs lists what goes with an IPv4 address: the secondaries of its subnet
-// (unless promote_secondaries), the routes that name it as their source, and
-// with the last IPv4 address of a link all IPv4 routes on it.
+// (unless promote_secondaries), the main table's routes that have it as their
+// source (the kernel, fib_sync_down_addr, looks at no other), and with the last
+// IPv4 address of a link its IPv4 neighbours and the IPv4 routes that have no
+// other way.
 func (a Address) Disturbs(to Resource, have View) []Key {
 	if next, ok := to.(Address); ok && !next.Replaces(a) {
 		return nil
 	}
 	gone := a.secondaries(have)
 	last := a.Prefix.Addr().Is4() && a.isLast(have, gone)
-	for _, o := range have.On(a.Link) {
-		r, ok := o.Resource.(Route)
-		if !ok || r.Protocol == protoKernel {
-			continue
-		}
-		if r.PrefSrc == a.Prefix.Addr() || last && r.To.Addr().Is4() {
-			gone = append(gone, r.Key())
+	for k, o := range have.On(a.Link) {
+		switch r := o.Resource.(type) {
+		case Route:
+			if r.Protocol != protoKernel && (r.sourcedBy(a) || last && r.To.Addr().Is4() && !r.hasWayBeside(a.Link, have)) {
+				gone = append(gone, k)
+			}
+		case Neighbour:
+			if last && r.To.Is4() {
+				gone = append(gone, k)
+			}
 		}
 	}
 	return gone
+}
+
+// sourcedBy reports a route that goes with the address it has as its source.
+func (r Route) sourcedBy(a Address) bool {
+	return r.Table == MainTable && r.PrefSrc == a.Prefix.Addr() && a.Prefix.Addr().Is4()
 }
 
 // secondaries lists the addresses that go with a primary one.
@@ -141,20 +151,6 @@ func isIPv6(r Resource) bool {
 		return r.To.Addr().Is6()
 	case Neighbour:
 		return r.To.Is6()
-	}
-	return false
-}
-
-// lostOnDown tells what a link going down takes: routes that are not the
-// kernel's own, and global IPv6 addresses unless keep_addr_on_down.
-func lostOnDown(r Resource, keepAddr bool) bool {
-	switch r := r.(type) {
-	case Address:
-		return r.Prefix.Addr().Is6() && !keepAddr
-	case Route:
-		return true
-	case Neighbour:
-		return true
 	}
 	return false
 }

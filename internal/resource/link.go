@@ -110,7 +110,28 @@ type Link struct {
 	VLAN   VLANAttr   `json:"vlan,omitzero"`
 	Bridge BridgeAttr `json:"bridge,omitzero"`
 
+	// Kept tells which attributes YAML leaves alone: a link that is made again
+	// need not have them. It is not compared.
+	Kept Kept `json:"-"`
 	Seen Seen `json:"seen,omitzero"`
+}
+
+// Kept names attributes that a link took over from the one that exists.
+type Kept struct{ MTU, MAC, TxQueueLen bool }
+
+// Anew returns the link as it is made where it must be made again: without
+// what was only taken over, which the kernel chose to suit what stood there.
+func (l Link) Anew() Link {
+	if l.Kept.MTU {
+		l.MTU = 0
+	}
+	if l.Kept.MAC {
+		l.MAC = MAC{}
+	}
+	if l.Kept.TxQueueLen {
+		l.TxQueueLen = Opt[uint32]{}
+	}
+	return l
 }
 
 // Seen is what only the kernel knows of a link; it is not compared. It feeds
@@ -173,6 +194,7 @@ func (l Link) Inherit(have Resource) Resource {
 	if h.Group != LinkGroup && h.Group != DoomedGroup && !l.Policy.Adopt {
 		l.Group = h.Group
 	}
+	l.Kept = Kept{MTU: l.MTU == 0, MAC: l.MAC == MAC{}, TxQueueLen: !l.TxQueueLen.IsSet()}
 	l.MTU = orZero(l.MTU, h.MTU)
 	l.MAC = orZero(l.MAC, h.MAC)
 	l.State = orZero(l.State, h.State)
@@ -230,27 +252,49 @@ func (l Link) Replaces(from Resource) bool {
 }
 
 // Disturbs lists what the kernel takes along: everything on a link that is
-// removed or replaced, and the links above it; routes and global IPv6
-// addresses of one that is taken down; IPv6 below its least MTU of 1280.
+// removed or replaced, and the links above it; neighbours, the routes with no
+// other way and global IPv6 addresses of one that is taken down; IPv6 below its
+// least MTU of 1280; neighbours when the MAC address changes.
 func (l Link) Disturbs(to Resource, have View) []Key {
 	next, ok := to.(Link)
 	switch {
 	case !ok || next.Replaces(l):
 		return l.stack(have)
 	case l.State == Up && next.State == Down:
-		return l.lost(have, func(o Object) bool { return lostOnDown(o.Resource, l.Seen.KeepAddrOnDown) })
-	case l.MTU >= minIPv6MTU && next.MTU < minIPv6MTU:
-		return l.lost(have, func(o Object) bool { return isIPv6(o.Resource) })
+		return l.lost(have, func(r Resource) bool { return l.lostOnDown(r, have) || l.lostWith(next, r) })
 	}
-	return nil
+	return l.lost(have, func(r Resource) bool { return l.lostWith(next, r) })
+}
+
+// lostWith tells what goes when MTU or MAC address change.
+func (l Link) lostWith(next Link, r Resource) bool {
+	if l.MTU >= minIPv6MTU && next.MTU < minIPv6MTU && isIPv6(r) {
+		return true
+	}
+	n, ok := r.(Neighbour)
+	return ok && !n.Proxy && l.MAC != next.MAC
+}
+
+// lostOnDown tells what goes when the link goes down: the kernel keeps the
+// routes that still have a way.
+func (l Link) lostOnDown(r Resource, have View) bool {
+	switch r := r.(type) {
+	case Address:
+		return r.Prefix.Addr().Is6() && !l.Seen.KeepAddrOnDown
+	case Route:
+		return !r.hasWayBeside(l.Name, have)
+	case Neighbour:
+		return true
+	}
+	return false
 }
 
 const minIPv6MTU = 1280 // RFC 8200, section 5
 
-func (l Link) lost(have View, takes func(Object) bool) []Key {
+func (l Link) lost(have View, takes func(Resource) bool) []Key {
 	var keys []Key
 	for k, o := range have.On(l.Name) {
-		if takes(o) {
+		if takes(o.Resource) {
 			keys = append(keys, k)
 		}
 	}

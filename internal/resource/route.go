@@ -140,6 +140,15 @@ func (r Route) Inherit(have Resource) Resource {
 // direct reports a route whose destination is on the link itself.
 func (r Route) direct() bool { return len(r.Hops) == 1 && !r.Hops[0].Via.IsValid() }
 
+// hasWayBeside reports whether a next hop is on another link that is up.
+func (r Route) hasWayBeside(link string, have View) bool {
+	return slices.ContainsFunc(r.Hops, func(h NextHop) bool {
+		o, _ := have.Get(LinkKey(h.Dev))
+		other, ok := o.Resource.(Link)
+		return h.Dev != link && ok && other.State == Up
+	})
+}
+
 // Rename passes the names of the links on.
 func (r Route) Rename(to func(string) string) Resource {
 	r.Hops = slices.Clone(r.Hops)

@@ -1,6 +1,8 @@
 package fake
 
 import (
+	"slices"
+
 	"golang.org/x/sys/unix"
 
 	"reconciler/internal/resource"
@@ -18,6 +20,9 @@ func (h *Host) createLink(l resource.Link) error {
 	}
 	if l.Below != "" && h.link(l.Below).Name == "" {
 		return unix.ENODEV
+	}
+	if _, port := h.objects[resource.PortKey(l.Below)]; port && l.Type == resource.MACVLAN {
+		return unix.EBUSY
 	}
 	if l.Peer != "" {
 		if h.link(l.Peer).Name != "" {
@@ -49,7 +54,7 @@ func (h *Host) put(l resource.Link) {
 
 // store keeps what a kernel shows of a link.
 func (h *Host) store(l resource.Link) {
-	l.Far, l.Label, l.Match, l.Policy = false, "", resource.Match{}, resource.LinkPolicy{}
+	l.Far, l.Label, l.Match, l.Policy, l.Kept = false, "", resource.Match{}, resource.LinkPolicy{}, resource.Kept{}
 	h.objects[l.Key()] = l
 }
 
@@ -62,24 +67,39 @@ func (h *Host) changeLink(to resource.Link) error {
 	next.Group = to.Group
 	h.store(next)
 	if from.State == resource.Up && next.State == resource.Down {
-		h.remove(func(r resource.Resource) bool { return on(r, to.Name) && downTakes(r) })
+		h.remove(func(r resource.Resource) bool { return on(r, to.Name) && h.downTakes(r) })
 	}
 	if from.MTU >= 1280 && next.MTU < 1280 {
 		h.remove(func(r resource.Resource) bool { return on(r, to.Name) && is6(r) })
 	}
+	if from.MAC != next.MAC {
+		h.remove(func(r resource.Resource) bool {
+			n, ok := r.(resource.Neighbour)
+			return ok && n.Link == to.Name && !n.Proxy
+		})
+	}
 	return nil
 }
 
-func downTakes(r resource.Resource) bool {
+// downTakes tells what goes with a link that is down by now.
+func (h *Host) downTakes(r resource.Resource) bool {
 	switch r := r.(type) {
 	case resource.Address:
 		return r.Prefix.Addr().Is6()
 	case resource.Route:
-		return true
+		return !h.hasWay(r, "")
 	case resource.Neighbour:
 		return true
 	}
 	return false
+}
+
+// hasWay reports whether a route has a next hop, not on the link beside, that
+// is up.
+func (h *Host) hasWay(r resource.Route, beside string) bool {
+	return slices.ContainsFunc(r.Hops, func(hop resource.NextHop) bool {
+		return hop.Dev != beside && h.link(hop.Dev).State == resource.Up
+	})
 }
 
 func is6(r resource.Resource) bool {
@@ -125,7 +145,20 @@ func (h *Host) setPort(p resource.Port) error {
 		return unix.EOPNOTSUPP
 	case link.Type == resource.Bridge || link.Seen.Loopback:
 		return unix.ELOOP
+	case h.carriesMACVLAN(p.Link):
+		return unix.EBUSY
 	}
 	h.objects[p.Key()] = p
 	return nil
+}
+
+// carriesMACVLAN reports a link that cannot be a port: the kernel has one
+// receive handler a link.
+func (h *Host) carriesMACVLAN(link string) bool {
+	for _, r := range h.objects {
+		if l, ok := r.(resource.Link); ok && l.Type == resource.MACVLAN && l.Below == link {
+			return true
+		}
+	}
+	return false
 }

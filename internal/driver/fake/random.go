@@ -27,6 +27,7 @@ type draft struct {
 	*Random
 	set   *resource.Set
 	links []resource.Link
+	below string // under the macvlan, which is why it can be no port
 }
 
 // Want returns a random wanted state as YAML would give it, unbound.
@@ -55,7 +56,7 @@ func (d *draft) addLink(l resource.Link) {
 	if l.Type != "" {
 		l.Group, l.State = resource.LinkGroup, resource.Up
 	}
-	if d.chance(30) {
+	if d.chance(30) && l.Type != resource.MACVLAN { // no larger than what is below it
 		l.MTU = pick(d.Random, uint32(1400), 1500, 9000)
 	}
 	if d.chance(15) {
@@ -99,6 +100,7 @@ func (d *draft) addLinks() {
 	if d.chance(50) && len(d.links) > 0 {
 		below := d.links[d.rng.IntN(len(d.links))]
 		if below.Type != resource.MACVLAN {
+			d.below = below.Name
 			d.addLink(resource.Link{Name: "m0", Type: resource.MACVLAN, Below: below.Name, Mode: pick(d.Random, "bridge", "private")})
 		}
 	}
@@ -106,7 +108,7 @@ func (d *draft) addLinks() {
 
 func (d *draft) addPorts() {
 	for _, l := range d.links {
-		if l.Type != resource.Veth && l.Type != resource.VXLAN || !d.chance(40) {
+		if l.Type != resource.Veth && l.Type != resource.VXLAN || l.Name == d.below || !d.chance(40) {
 			continue
 		}
 		master := pick(d.Random, "br0", "br1")
@@ -199,35 +201,30 @@ func (d *draft) addRules() {
 	}
 }
 
-// AddForeign puts objects of somebody else on a host, as far as it takes them.
-func (g *Random) AddForeign(h *Host) {
+// Foreign returns objects of somebody else that could stand on a host: a
+// bridge, addresses, routes of a routing daemon.
+func (g *Random) Foreign(have *resource.Set) []resource.Resource {
 	const bird = 12
-	other := &Random{g.rng}
+	var out []resource.Resource
 	if g.chance(20) {
-		_ = h.Create(resource.Link{Name: pick(other, "br1", "docker0"), Type: resource.Bridge, State: resource.Up})
+		out = append(out, resource.Link{Name: pick(g, "br1", "docker0"), Type: resource.Bridge, State: resource.Up})
 	}
-	for _, r := range h.links() {
-		if g.chance(30) {
-			a := addressOn(r.Name, 4, g.rng.IntN(2), 1+g.rng.IntN(4))
-			a.Protocol = 0
-			_ = h.Create(a)
-		}
-		for _, a := range h.addresses(r.Name) {
-			if a.Prefix.Addr().Is4() && g.chance(15) {
-				_ = h.Create(resource.Route{
-					To: netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18, byte(g.rng.IntN(8)), 0}), 24), Table: 254, Type: resource.Unicast, Scope: "global",
-					Hops: []resource.NextHop{{Via: gateway(a), Dev: r.Name, Weight: 1}}, Protocol: bird,
+	for _, o := range have.All() {
+		switch r := o.Resource.(type) {
+		case resource.Link:
+			if g.chance(30) && !r.Seen.Loopback {
+				a := addressOn(r.Name, 4, g.rng.IntN(2), 1+g.rng.IntN(4))
+				a.Protocol = 0
+				out = append(out, a)
+			}
+		case resource.Address:
+			if r.Prefix.Addr().Is4() && !r.Prefix.Addr().IsLoopback() && g.chance(15) {
+				out = append(out, resource.Route{
+					To: netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18, byte(g.rng.IntN(8)), 0}), 24), Table: resource.MainTable,
+					Type: resource.Unicast, Scope: "global", Protocol: bird,
+					Hops: []resource.NextHop{{Via: gateway(r), Dev: r.Link, Weight: 1}},
 				})
 			}
-		}
-	}
-}
-
-func (h *Host) links() []resource.Link {
-	var out []resource.Link
-	for _, name := range []string{"eth0", "eth1", "br0", "br1", "docker0", "v0", "v0p", "v1", "x0"} {
-		if l := h.link(name); l.Name != "" {
-			out = append(out, l)
 		}
 	}
 	return out

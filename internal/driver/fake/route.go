@@ -62,8 +62,13 @@ func (h *Host) deleteAddress(a resource.Address) {
 		}
 	}
 	h.remove(func(r resource.Resource) bool {
-		route, ok := r.(resource.Route)
-		return ok && on(r, a.Link) && route.To.Addr().Is4()
+		switch r := r.(type) {
+		case resource.Route:
+			return on(r, a.Link) && r.To.Addr().Is4() && !h.hasWay(r, a.Link)
+		case resource.Neighbour:
+			return r.Link == a.Link && r.To.Is4()
+		}
+		return false
 	})
 }
 
@@ -72,7 +77,7 @@ func (h *Host) dropAddress(a resource.Address) {
 	delete(h.objects, a.Key())
 	h.remove(func(r resource.Resource) bool {
 		route, ok := r.(resource.Route)
-		return ok && route.PrefSrc == a.Prefix.Addr()
+		return ok && route.PrefSrc == a.Prefix.Addr() && route.To.Addr().Is4() && route.Table == resource.MainTable
 	})
 }
 
