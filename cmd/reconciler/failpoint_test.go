@@ -17,7 +17,7 @@ import (
 // One clean apply must then converge, and what is foreign must be there.
 func TestFailpoints(t *testing.T) {
 	testns.NeedRoot(t)
-	program := build(t)
+	program := buildProgram(t)
 	for _, action := range []string{"error", "kill"} {
 		t.Run(action, func(t *testing.T) {
 			t.Parallel()
@@ -35,9 +35,9 @@ func TestFailpoints(t *testing.T) {
 	}
 }
 
-// build makes the program without the race detector: it starts some hundred
+// buildProgram makes the program without the race detector: it starts some hundred
 // times.
-func build(t *testing.T) string {
+func buildProgram(t *testing.T) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "reconciler")
 	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
