@@ -95,10 +95,12 @@ func (ns *NS) JSON(args []string, into any) {
 // but failed in a guest, which exists to have them.
 func (ns *NS) NeedKind(kind string) {
 	ns.t.Helper()
-	const probe = "rt-probe"
+	const probe, below = "rt-probe", "rt-below"
 	args := []string{"link", "add", probe, "type", kind}
 	if kind == "vlan" {
-		args = []string{"link", "add", "link", "lo", "name", probe, "type", kind, "id", "7"}
+		ns.IP("link", "add", below, "type", "veth", "peer", "name", "rt-beside")
+		defer ns.IP("link", "delete", below)
+		args = []string{"link", "add", "link", below, "name", probe, "type", kind, "id", "7"}
 	}
 	out, err := ns.TryIP(args...)
 	if err == nil {
