@@ -36,6 +36,10 @@ func (r *Reader) Read(f *File, content []byte) []*Value {
 		r.report.AtPos(start, Problemf("too-large", "the file has %d bytes, more than %d", len(content), MaxFile))
 		return nil
 	}
+	if bytes.HasPrefix(content, []byte("\xff\xfe")) || bytes.HasPrefix(content, []byte("\xfe\xff")) {
+		r.report.NoYAML(start, Problemf("bad-byte", "the file is in UTF-16").Hinted("save it as UTF-8"))
+		return nil
+	}
 	var out []*Value
 	for dec := yaml.NewDecoder(bytes.NewReader(content)); ; {
 		var doc yaml.Node

@@ -165,6 +165,10 @@ func TestSyntax(t *testing.T) {
 		{"x: \x01", "1:4  bad-byte"},
 		{"x: é\xff", "1:5  bad-byte"},
 		{"%YAML 3.0\n---\na: 1", "1:1  syntax"},
+		{"a: 1\rb: 'x", "2:4  unclosed"},
+		{"a: 1\r\nb: 2\u2028\u0085c: d: e", "4:5  second-colon"},
+		{"# é\r\ra:\n  b: 1\r\n c: 2", "5:2  indentation"},
+		{"\xff\xfea\x00:\x00", "1:1  bad-byte"},
 	} {
 		r := new(Report)
 		NewReader(r).Read(&File{Name: "f"}, []byte(tt.text))
@@ -277,14 +281,14 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte("name: &n x\ninner: {<<: {name: *n}}\nlist: [*n, {absent: true}]\n"))
 	f.Fuzz(func(t *testing.T, content []byte) {
 		r := new(Report)
-		lines := strings.Count(string(content), "\n") + 2
+		lines, _ := splitLines(string(content))
 		docs := NewReader(r).Read(&File{Name: "f"}, content)
 		d := NewDecoder[thing]()
 		for _, doc := range docs {
 			d.Decode(doc, r)
 		}
 		for _, fault := range r.Faults(docs...) {
-			if fault.File != "f" || fault.Line < 1 || fault.Line > lines || fault.Column < 1 || fault.Code == "" || fault.Message == "" {
+			if fault.File != "f" || fault.Line < 1 || fault.Line > len(lines)+1 || fault.Column < 1 || fault.Code == "" || fault.Message == "" {
 				t.Errorf("incomplete: %+v", fault)
 			}
 		}

@@ -71,7 +71,8 @@ var (
 // explain turns an error of the parser into a position and a Problem.
 func explain(f *File, content []byte, err error) (Pos, *Problem) {
 	text := parserLine.ReplaceAllString(err.Error(), "")
-	s := syntax{file: f, lines: strings.Split(string(content), "\n")}
+	s := syntax{file: f, content: string(content)}
+	s.lines, s.ends = splitLines(s.content)
 	if at, p := s.find(text); p != nil {
 		return at, p
 	}
@@ -80,9 +81,11 @@ func explain(f *File, content []byte, err error) (Pos, *Problem) {
 
 // syntax looks for a mistake in the text of a file.
 type syntax struct {
-	file  *File
-	lines []string
-	near  int // the line at which the parser gives up
+	file    *File
+	content string
+	lines   []string
+	ends    []int // of each line in content
+	near    int   // the line at which the parser gives up
 }
 
 // locate finds the first line with which the parser fails in the same words. It
@@ -96,7 +99,7 @@ func (s *syntax) locate(text string) int {
 				break
 			}
 		}
-		trial := strings.Join(s.lines[:n+1], "\n")
+		trial := s.content[:s.ends[n]]
 		for i := len(open) - 1; i >= 0; i-- {
 			trial += string(open[i].other())
 		}
