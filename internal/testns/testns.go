@@ -95,22 +95,32 @@ func (ns *NS) JSON(args []string, into any) {
 // but failed in a guest, which exists to have them.
 func (ns *NS) NeedKind(kind string) {
 	ns.t.Helper()
-	const probe, below = "rt-probe", "rt-below"
-	args := []string{"link", "add", probe, "type", kind}
-	if kind == "vlan" {
-		ns.IP("link", "add", below, "type", "veth", "peer", "name", "rt-beside")
-		defer ns.IP("link", "delete", below)
-		args = []string{"link", "add", "link", below, "name", probe, "type", kind, "id", "7"}
-	}
-	out, err := ns.TryIP(args...)
+	out, err := ns.tryKind(kind)
 	if err == nil {
-		ns.IP("link", "delete", probe)
 		return
 	}
 	if os.Getenv("RECONCILER_GUEST") == "1" {
 		ns.t.Fatalf("a guest must have %s links: %v\n%s", kind, err, out)
 	}
 	ns.t.Skipf("this kernel has no %s links", kind)
+}
+
+// tryKind makes a link of a kind and takes it away. A VLAN stands on a veth, as
+// a loopback carries none.
+func (ns *NS) tryKind(kind string) (string, error) {
+	ns.t.Helper()
+	const probe, below = "rt-probe", "rt-below"
+	args := []string{"link", "add", probe, "type", kind}
+	if kind == "vlan" {
+		ns.IP("link", "add", below, "type", "veth", "peer", "name", below+"1")
+		defer ns.IP("link", "delete", below)
+		args = []string{"link", "add", "link", below, "name", probe, "type", kind, "id", "7"}
+	}
+	out, err := ns.TryIP(args...)
+	if err == nil {
+		ns.IP("link", "delete", probe)
+	}
+	return out, err
 }
 
 // Do runs f on a thread inside the namespace. f may end the test.

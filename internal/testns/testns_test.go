@@ -3,6 +3,7 @@ package testns
 import (
 	"net"
 	"os"
+	"strings"
 	"testing"
 )
 
@@ -35,5 +36,29 @@ func TestDoRunsInsideAndComesBack(t *testing.T) {
 	}
 	if _, err := net.InterfaceByName("a0"); err == nil {
 		t.Error("a0 is seen outside")
+	}
+}
+
+func TestKindsAreProbedAndLeaveNothing(t *testing.T) {
+	ns := New(t)
+	for _, kind := range []string{"veth", "vlan", "nonsense"} {
+		out, err := ns.tryKind(kind)
+		switch {
+		case kind == "veth" && err != nil:
+			t.Errorf("veth: %v\n%s", err, out)
+		case kind == "nonsense" && err == nil:
+			t.Error("a kind that is none was made")
+		case kind == "vlan" && err != nil:
+			// No module is an answer; a parent that carries no VLAN is not.
+			if !strings.Contains(out, "Unknown device type") && !strings.Contains(out, "not supported") {
+				t.Errorf("vlan: %v\n%s", err, out)
+			}
+		}
+	}
+	var links []struct {
+		Name string `json:"ifname"`
+	}
+	if ns.JSON([]string{"link"}, &links); len(links) != 1 {
+		t.Errorf("left are %v, want lo alone", links)
 	}
 }
