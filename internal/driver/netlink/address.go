@@ -1,6 +1,7 @@
 package netlink
 
 import (
+	"fmt"
 	"net/netip"
 
 	"golang.org/x/sys/unix"
@@ -144,4 +145,31 @@ func (w *writer) deleteAddress(b *wire.Batch, a resource.Address) error {
 	b.IP(unix.IFA_ADDRESS, a.Prefix.Addr())
 	b.End()
 	return nil
+}
+
+// checkMarks looks whether addresses that were adopted have our mark: Linux 6.1
+// takes another IFA_PROTO with success and ignores it.
+func (w *writer) checkMarks() {
+	l := &look{d: w.d, ctx: w.ctx, names: w.d.names}
+	for i := range w.ops {
+		if w.errs[i] != nil || !remarks(&w.ops[i]) {
+			continue
+		}
+		if l.set == nil {
+			if err := l.addresses(); err != nil {
+				w.fail(i, fmt.Errorf("look at its mark: %w", err))
+				return
+			}
+		}
+		o, _ := l.gather().Get(w.ops[i].Key)
+		if a, ok := o.Resource.(resource.Address); ok && a.Protocol != w.ops[i].To.(resource.Address).Protocol {
+			w.fail(i, ErrNoMark)
+		}
+	}
+}
+
+// remarks reports whether an operation changes the mark of an address.
+func remarks(op *diff.Op) bool {
+	from, ok := op.From.(resource.Address)
+	return ok && op.Verb == diff.Update && op.To.(resource.Address).Protocol != from.Protocol
 }

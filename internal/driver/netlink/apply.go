@@ -20,6 +20,9 @@ var (
 	ErrConflict = errors.New("somebody else's is in its place")
 	// ErrNoLink is a link that an operation names and that is not there.
 	ErrNoLink = errors.New("no such link")
+	// ErrNoMark is an address that was to be adopted, on a kernel that keeps
+	// its mark as it was made.
+	ErrNoMark = errors.New("this kernel does not change the mark of an address")
 )
 
 // sendOps is how many operations are encoded before they are sent.
@@ -46,6 +49,7 @@ func (d *Driver) Apply(ctx context.Context, ops []diff.Op) []error {
 		live = w.round(live, round)
 	}
 	w.settle()
+	w.checkMarks()
 	if w.renames() {
 		d.names = nil
 	}
