@@ -4,22 +4,37 @@ import "reconciler/internal/resource"
 
 // bridgeEffects plans for what a bridge does when its ports change: it takes
 // another MAC address, with which its neighbours go, permanent ones too, and
-// its MTU becomes the least of its ports' until somebody has set it.
+// its MTU becomes the least of its ports' unless somebody has set it, which
+// cannot be seen.
 func (c *comparison) bridgeEffects() {
 	for _, op := range c.ops {
-		if from, ok := op.From.(resource.Port); ok {
-			c.returnNeighbours(op, from.Master)
-		}
-		for _, k := range op.Takes {
-			if o, ok := c.have.Objects.Get(k); ok && k.Kind == resource.KindPort {
-				c.returnNeighbours(op, o.Resource.(resource.Port).Master)
-			}
-		}
-		if to, ok := op.To.(resource.Port); ok {
-			c.returnNeighbours(op, to.Master)
-			c.holdMTU(op, to.Master)
+		for bridge := range c.bridgesOf(op) {
+			c.returnNeighbours(op, bridge)
+			c.holdMTU(op, bridge)
 		}
 	}
+}
+
+// bridgesOf are the bridges whose ports an operation changes.
+func (c *comparison) bridgesOf(op *Op) map[string]bool {
+	out := map[string]bool{}
+	collect := func(r resource.Resource) {
+		if p, ok := r.(resource.Port); ok {
+			out[p.Master] = true
+		}
+	}
+	collect(op.From)
+	collect(op.To)
+	keys := op.Takes
+	if to, ok := op.To.(resource.Link); ok && op.Verb == Update && to.MTU != op.From.(resource.Link).MTU {
+		keys = append(keys[:len(keys):len(keys)], resource.PortKey(to.Name))
+	}
+	for _, k := range keys {
+		if h, ok := c.have.Objects.Get(k); ok {
+			collect(h.Resource)
+		}
+	}
+	return out
 }
 
 // returnNeighbours makes the wanted neighbours of a bridge after a change of
@@ -37,24 +52,25 @@ func (c *comparison) returnNeighbours(op *Op, bridge string) {
 	}
 }
 
-// holdMTU sets a declared MTU again after a port has come.
+// holdMTU sets a declared MTU again after a change of the ports.
 func (c *comparison) holdMTU(op *Op, bridge string) {
 	key := resource.LinkKey(bridge)
 	w, _ := c.want.Get(key)
 	to, ok := w.Resource.(resource.Link)
-	if !ok || to.MTU == 0 || to.Kept.MTU {
+	if !ok || to.MTU == 0 || to.Kept.MTU || c.held[key] != "" {
 		return
 	}
 	h, there := c.have.Objects.Get(key)
-	set := c.byKey[key]
-	switch {
-	case !there || set != nil && set.Verb != Update:
-		return // made with this MTU, which holds
-	case set == nil:
-		set = c.add(&Op{Verb: Update, Key: key, To: to, From: h.Resource, Owner: h.Owner, Origin: w.Origin, Restores: true, Reason: "goes by its ports with " + op.Key.String()})
+	was, _ := h.Resource.(resource.Link)
+	if change := c.byKey[key]; !there || change != nil && (change.Verb != Update || was.MTU != to.MTU) {
+		return // made or given this MTU by the plan, which holds
 	}
-	from := set.From.(resource.Link)
-	from.MTU = 0 // not to be relied on
-	set.From = from
+	set := c.holding[key]
+	if set == nil {
+		was.MTU = 0 // not to be relied on
+		set = &Op{Verb: Update, Key: key, To: to, From: was, Owner: h.Owner, Origin: w.Origin, Restores: true, Reason: "may go with " + op.Key.String()}
+		// Not in byKey: nothing waits for it.
+		c.ops, c.holding[key] = append(c.ops, set), set
+	}
 	c.after(set, op, false)
 }

@@ -47,6 +47,7 @@ type comparison struct {
 	before   map[*Op][]edge         // what an operation waits for
 	late     map[*Op][]resource.Key // what is made only after an operation that would take it
 	lastGone map[string][]*Op       // by link, the last deletion of an address and what came back after it
+	holding  map[resource.Key]*Op   // by bridge, what sets its MTU again
 	refused  map[resource.Key]bool  // wanted links that cannot be as wanted
 	notes    []Note
 }
@@ -60,6 +61,7 @@ type edge struct {
 
 func (c *comparison) reset() {
 	c.ops, c.notes, c.refused = nil, nil, map[resource.Key]bool{}
+	c.holding = map[resource.Key]*Op{}
 	c.byKey, c.gone = map[resource.Key]*Op{}, map[resource.Key]*Op{}
 	c.before, c.late, c.lastGone = map[*Op][]edge{}, map[*Op][]resource.Key{}, map[string][]*Op{}
 }
