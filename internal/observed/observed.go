@@ -88,7 +88,7 @@ func (s State) Same(o State) bool {
 // Query says what to look at.
 type Query struct {
 	// Want bounds the work: the answer must hold what is ours and what Want
-	// names.
+	// names. It does not change while it is in use: it is told by its address.
 	Want *resource.Set
 	// Around lists keys that are about to change: the answer must also hold
 	// what stands on them and what stands at their identity, foreign or not.
@@ -102,7 +102,8 @@ type Query struct {
 type Observer interface {
 	Name() string
 	// Observe reads the dataplane. What it cannot read it reports as blind;
-	// an error means that it could read nothing.
+	// an error means that it could read nothing. The answer to a query with
+	// neither Around nor All may be handed out again: nobody changes it.
 	Observe(context.Context, Query) (State, error)
 }
 
@@ -119,7 +120,7 @@ func All(ctx context.Context, from []Observer, q Query) (State, error) {
 			out.Blind = append(out.Blind, Blind{Scope{Driver: o.Name()}, err.Error()})
 			continue
 		}
-		if out.Objects.Len() == 0 && s.Objects != nil {
+		if len(from) == 1 && s.Objects != nil {
 			out.Objects = s.Objects
 		} else if err := merge(out.Objects, s.Objects); err != nil {
 			return State{}, fmt.Errorf("observe %s: %w", o.Name(), err)

@@ -2,6 +2,7 @@ package resource
 
 import (
 	"net/netip"
+	"reflect"
 	"testing"
 )
 
@@ -42,4 +43,77 @@ func TestSameSeesEveryDetail(t *testing.T) {
 			t.Errorf("%s: the same with %+v in it", o.Key(), o)
 		}
 	}
+}
+
+// A field that is added to a kind must be compared too.
+func TestSameSeesEveryField(t *testing.T) {
+	for _, r := range []Resource{Link{}, Address{}, Route{}, Rule{}, Neighbour{}, Port{}, Sysctl{}} {
+		if !(Object{Resource: r}).Same(Object{Resource: r}) {
+			t.Errorf("%T: not the same as itself", r)
+		}
+		changed := reflect.New(reflect.TypeOf(r)).Elem()
+		eachField(changed, reflect.TypeOf(r).Name(), func(path string) {
+			o := Object{Resource: changed.Interface().(Resource)}
+			if o.Same(Object{Resource: r}) || (Object{Resource: r}).Same(o) {
+				t.Errorf("%s: the same though it differs", path)
+			}
+		})
+	}
+}
+
+// eachField calls f with each exported leaf of a struct set, one at a time.
+func eachField(v reflect.Value, path string, f func(path string)) {
+	if isLeaf := v.Kind() != reflect.Struct || v.NumField() == 0 || !v.Type().Field(0).IsExported(); !isLeaf {
+		for i := range v.NumField() {
+			eachField(v.Field(i), path+"."+v.Type().Field(i).Name, f)
+		}
+		return
+	}
+	if set := notZero(v.Type()); set.IsValid() {
+		v.Set(set)
+		f(path)
+		v.SetZero()
+	}
+}
+
+func notZero(t reflect.Type) reflect.Value {
+	v := reflect.New(t).Elem()
+	switch x := v.Addr().Interface().(type) {
+	case *netip.Addr:
+		*x = netip.IPv6Loopback()
+		return v
+	case *netip.Prefix:
+		*x = netip.MustParsePrefix("::/0")
+		return v
+	}
+	switch {
+	case v.Kind() == reflect.String:
+		v.SetString("x")
+	case v.Kind() == reflect.Bool:
+		v.SetBool(true)
+	case v.CanInt():
+		v.SetInt(1)
+	case v.CanUint():
+		v.SetUint(1)
+	case v.Kind() == reflect.Slice:
+		v.Set(reflect.MakeSlice(t, 1, 1))
+	case v.Kind() == reflect.Array:
+		v.Index(0).SetUint(1)
+	default: // an Opt
+		if err := v.Addr().Interface().(interface{ UnmarshalJSON([]byte) error }).UnmarshalJSON(zeroJSON(t)); err != nil {
+			panic(err)
+		}
+	}
+	return v
+}
+
+// zeroJSON is the zero of an Opt's value.
+func zeroJSON(t reflect.Type) []byte {
+	switch t.Field(0).Type.Kind() {
+	case reflect.Bool:
+		return []byte("false")
+	case reflect.String:
+		return []byte(`""`)
+	}
+	return []byte("0")
 }

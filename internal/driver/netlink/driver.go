@@ -41,6 +41,7 @@ type Driver struct {
 	// hints tells by which protocols the declared routes were made that are
 	// not ours, so that the next look need not read whole tables.
 	hints hints
+	last  last
 }
 
 var (

@@ -17,7 +17,7 @@ func (d *Driver) Observe(ctx context.Context, q observed.Query) (observed.State,
 	if err := d.ns.alive(); err != nil {
 		return observed.State{}, fmt.Errorf("read links: %w", err)
 	}
-	l := &look{d: d, ctx: ctx, q: q}
+	l := &look{d: d, ctx: ctx, q: q, objects: make([]resource.Object, 0, len(d.last.objects))}
 	if err := l.links(); err != nil {
 		return observed.State{}, fmt.Errorf("read links: %w", err)
 	}
@@ -39,7 +39,9 @@ func (d *Driver) Observe(ctx context.Context, q observed.Query) (observed.State,
 			l.blind(observed.Scope{Kind: part.kind}, err)
 		}
 	}
-	return l.state(), nil
+	out := l.state()
+	l.remember(out.Objects)
+	return out, nil
 }
 
 // look is one Observe at work.
@@ -55,6 +57,11 @@ type look struct {
 	hops    []resource.NextHop // memory for the next hops of many routes
 
 	gathered int // how many objects are in the set
+
+	last     *last // the look before, where this one read the same
+	read     int   // how many objects recall compared
+	missing  map[resource.Key]resource.Route
+	declared []resource.Sysctl
 }
 
 func (l *look) add(r resource.Resource, owner resource.Owner, origin string) {
@@ -71,25 +78,6 @@ func (l *look) blind(s observed.Scope, err error) {
 	s.Driver = resource.Netlink
 	l.blinds = append(l.blinds, observed.Blind{Scope: s, Reason: err.Error()})
 	l.d.cfg.Log.Warn("cannot read", "scope", s.String(), "error", err)
-}
-
-// gather makes a set of what was read so far. Where the kernel holds two
-// objects of one identity, ours counts, else the first. It is not called
-// within a dump, which may be taken back.
-func (l *look) gather() *resource.Set {
-	if l.set == nil {
-		l.set = resource.NewSet(len(l.objects))
-	}
-	for _, o := range l.objects[l.gathered:] {
-		if l.set.Add(o) == nil || o.Owner != resource.Ours {
-			continue
-		}
-		if had, ok := l.set.Get(o.Key()); ok && had.Owner != resource.Ours {
-			l.set.Put(o)
-		}
-	}
-	l.gathered = len(l.objects)
-	return l.set
 }
 
 func (l *look) state() observed.State {

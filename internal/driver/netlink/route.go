@@ -1,6 +1,7 @@
 package netlink
 
 import (
+	"maps"
 	"net/netip"
 
 	"golang.org/x/sys/unix"
@@ -63,7 +64,9 @@ func (l *look) allRoutes() bool {
 // declaredRoutes looks for the declared routes, and those that are about to
 // change, that were not found among ours.
 func (l *look) declaredRoutes() error {
-	missing := l.missingRoutes()
+	l.recall()
+	l.missing = l.missingRoutes()
+	missing := maps.Clone(l.missing)
 	for filter := range l.d.hints {
 		if len(missing) == 0 {
 			break
@@ -86,6 +89,9 @@ func (l *look) declaredRoutes() error {
 }
 
 func (l *look) missingRoutes() map[resource.Key]resource.Route {
+	if l.last != nil {
+		return l.last.missing
+	}
 	missing := map[resource.Key]resource.Route{}
 	have := l.gather()
 	l.q.Want.Each(func(k resource.Key, o resource.Object) bool {

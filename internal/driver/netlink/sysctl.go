@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"reconciler/internal/diff"
@@ -37,7 +39,8 @@ func (l *look) sysctls() error {
 	for p, former := range record {
 		paths[p] = resource.Sysctl{Path: p, Link: sysctlLink(p), Former: resource.Some(former)}
 	}
-	for _, s := range l.wantedSysctls() {
+	l.declared = l.wantedSysctls()
+	for _, s := range l.declared {
 		if _, ours := paths[s.Path]; !ours {
 			paths[s.Path] = resource.Sysctl{Path: s.Path, Link: s.Link}
 		}
@@ -49,7 +52,8 @@ func (l *look) sysctls() error {
 }
 
 func (l *look) readSysctls(paths map[string]resource.Sysctl) {
-	for p, s := range paths {
+	for _, p := range slices.Sorted(maps.Keys(paths)) {
+		s := paths[p]
 		value, err := readSysctl(p)
 		switch {
 		case err == nil:
@@ -69,6 +73,9 @@ func (l *look) readSysctls(paths map[string]resource.Sysctl) {
 // wantedSysctls are the declared parameters under the kernel's names of their
 // links.
 func (l *look) wantedSysctls() []resource.Sysctl {
+	if l.last != nil {
+		return l.last.sysctls
+	}
 	asked := resource.NewSet(0)
 	var found []resource.Sysctl
 	l.q.Want.Each(func(k resource.Key, o resource.Object) bool {
