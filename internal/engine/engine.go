@@ -79,15 +79,11 @@ func newLoop(e *Engine, c Config) *loop {
 }
 
 // load reads what the last run left. A directory that cannot be read is an
-// error: going on would forget a pin, or the way back from a bad apply.
+// error: going on would forget a pin, or the way back from a bad apply. A file
+// in it that makes no sense is set aside, and the snapshots tell what they can.
 func (l *loop) load() error {
-	if err := read(l.Records, ledgerFile, &l.ledger); err != nil {
-		return err
-	}
-	if err := read(l.Records, historyFile, &l.history); err != nil {
-		l.log.Warn("history is lost", "error", err)
-	}
-	for i, s := range l.Snapshots.List() {
+	snapshots := l.Snapshots.List()
+	for i, s := range snapshots {
 		if i == 0 {
 			l.seen, l.newest = snapshotRevision(s), s.Revision
 		}
@@ -95,6 +91,16 @@ func (l *loop) load() error {
 			l.bad[s.Revision] = true
 		}
 	}
+	if err := salvage(l, ledgerFile, &l.ledger); err != nil {
+		return err
+	}
+	if l.ledger.LastGood == (Revision{}) {
+		l.ledger.LastGood, _ = newestGood(snapshots)
+	}
+	if err := read(l.Records, historyFile, &l.history); err != nil {
+		l.log.Warn("history is lost", "error", err)
+	}
+	l.tellLost()
 	return nil
 }
 

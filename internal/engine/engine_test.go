@@ -248,38 +248,6 @@ func TestGoesOnToWhatArrivedMeanwhile(t *testing.T) {
 	})
 }
 
-func TestUndoesAtStart(t *testing.T) {
-	for name, boot := range map[string]string{"same boot": "boot-1", "after a reboot": "boot-0"} {
-		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, r *rig) {
-				r.settings.Confirm.Probes = []Probe{r.unreachableWith(second)}
-				r.start()
-				r.push("rev-one", oneAddress)
-				r.push("rev-two", twoAddresses)
-				r.raised(CondUnconfirmed)
-				r.end() // as killed: the record stays
-				var u undoRecord
-				if err := read(r.records, undoFile, &u); err != nil || u.ID == "" {
-					t.Fatalf("no record of the way back: %v", err)
-				}
-				u.Boot = boot
-				if err := write(r.records, undoFile, u); err != nil {
-					t.Fatal(err)
-				}
-				r.start()
-				r.hasNot(second) // reverted, or removed as no longer wanted
-				r.raised(CondQuarantined)
-				if got := r.engine.Status().Wanted.Revision; got != "rev-one" {
-					t.Errorf("wanted %s, want rev-one", got)
-				}
-				if _, err := r.records.ReadFile(undoFile); err == nil {
-					t.Error("the record is still there")
-				}
-			})
-		})
-	}
-}
-
 // manyAddresses are 12 addresses on a link, and an MTU that changes.
 func manyAddresses(n int) string {
 	var b strings.Builder
@@ -414,7 +382,7 @@ func TestObserveModeUndoesNothing(t *testing.T) {
 		r.start()
 		r.push("rev-one", oneAddress)
 		r.raised(CondUnconfirmed)
-		r.end()
+		r.kill()
 		r.settings.Mode = ObserveOnly
 		r.start()
 		r.has(first)

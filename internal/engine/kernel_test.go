@@ -327,7 +327,7 @@ func TestKernelRevertsWhatCutsTheUplink(t *testing.T) {
 	}
 }
 
-func TestKernelUndoesAtStart(t *testing.T) {
+func TestKernelStopLeavesTheVerdict(t *testing.T) {
 	k, _ := uplink(t)
 	k.start()
 	k.push("rev-good", goodUplink)
@@ -337,7 +337,7 @@ func TestKernelUndoesAtStart(t *testing.T) {
 		_, _ = k.engine.Apply(context.Background(), source.Tree{Revision: "rev-cut", Files: map[string][]byte{"net.yaml": []byte("version: 1\n" + cutUplink)}})
 	}()
 	k.eventually("cut", func() bool { return k.engine.Status().Pending != nil })
-	k.end() // with no verdict, as by a kill
+	k.end() // with no verdict: the next start waits for it, and the deadline stays
 	if !k.shows("203.0.113.1/24", "addr") {
 		t.Fatal("the stop changed something")
 	}

@@ -53,6 +53,8 @@ type undoRecord struct {
 	Boot     string     `json:"boot"` // of another boot there is nothing to undo
 	At       time.Time  `json:"at"`
 	Undo     apply.Undo `json:"undo"`
+	// Waits is set by an orderly stop: what the next start has still to wait for.
+	Waits *intent.Unconfirmed `json:"waits,omitempty"`
 }
 
 // add takes in what a further plan touches. What is recorded already stays: it
@@ -78,6 +80,9 @@ func write(r Records, name string, v any) error {
 	return r.WriteFile(name, append(data, '\n'))
 }
 
+// errCorrupt is a document that is no JSON, or not of its kind.
+var errCorrupt = errors.New("corrupt")
+
 // read fills v; none leaves it as it is and is no error.
 func read(r Records, name string, v any) error {
 	data, err := r.ReadFile(name)
@@ -88,7 +93,7 @@ func read(r Records, name string, v any) error {
 		return fmt.Errorf("read %s: %w", name, err)
 	}
 	if err := json.Unmarshal(data, v); err != nil {
-		return fmt.Errorf("read %s: %w", name, err)
+		return fmt.Errorf("read %s: %w: %w", name, errCorrupt, err)
 	}
 	return nil
 }

@@ -117,6 +117,7 @@ func (l *loop) Run(ctx context.Context) error {
 // stop leaves the dataplane as it is.
 func (l *loop) stop() {
 	l.Notify.send("STOPPING=1")
+	l.leave()
 	l.saveHistory()
 	l.publish()
 }
@@ -126,6 +127,9 @@ func (l *loop) resync(ctx context.Context) {
 	l.unsafe = "" // the disk may have room again
 	l.pass(ctx, CauseResync)
 	l.saveHistory()
+	if l.conds.raised(CondStateLost) {
+		l.tellLost()
+	}
 	now := l.now().At
 	if now.Sub(l.deafAt) > watchAgainMost {
 		l.conds.clear(CondWatch) // tried again since, and nothing was said

@@ -103,6 +103,14 @@ func (r *rig) end() {
 	}
 }
 
+// kill stops the engine with what is on disk as it was.
+func (r *rig) kill() {
+	r.t.Helper()
+	r.records.full(errors.New("killed"))
+	r.end()
+	r.records.full(nil)
+}
+
 // push delivers YAML as a revision and waits for the engine to rest.
 func (r *rig) push(revision, yaml string) {
 	r.feed.trees <- source.Tree{

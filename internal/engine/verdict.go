@@ -243,27 +243,3 @@ func undoWant(u apply.Undo) *resource.Set {
 	}
 	return want
 }
-
-// recover carries out what the last run left without a verdict: it may have
-// been killed by what it applied.
-func (l *loop) recover(ctx context.Context) {
-	var u undoRecord
-	if err := read(l.Records, undoFile, &u); err != nil {
-		l.stateError("read the way back", err)
-		return
-	}
-	if u.ID == "" || u.ID == l.ledger.Verdict {
-		return
-	}
-	if l.mode == ObserveOnly {
-		l.conds.raise(CondUnconfirmed, "Observing", "revision "+short(u.Revision.Revision)+
-			" was applied and never confirmed; it is undone once the mode is enforce")
-		return
-	}
-	why := "the last run ended before this revision was confirmed"
-	if u.Boot != l.Clock.ID {
-		l.undone(u, why+", and the host was started anew since", nil)
-		return
-	}
-	l.undone(u, why, l.undo(ctx, u))
-}

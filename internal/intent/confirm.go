@@ -41,9 +41,9 @@ const (
 
 // Unconfirmed is an apply without a verdict.
 type Unconfirmed struct {
-	Required []string // probes
-	Applied  Instant  // when it ended
-	Deadline Instant
+	Required []string `json:"required"` // probes
+	Applied  Instant  `json:"applied"`  // when it ended
+	Deadline Instant  `json:"deadline"`
 }
 
 // Confirm judges an apply by the probes it must not break: final once each has
