@@ -141,7 +141,9 @@ func (c *comparison) taken(op *Op, view *resource.Set) []resource.Key {
 		}
 		seen[k] = true
 		keys = append(keys, k)
-		if o, ok := view.Get(k); ok && k.Kind != resource.KindLink {
+		// With a link its addresses go, but not the routes of other links that
+		// have them as their source.
+		if o, ok := view.Get(k); ok && op.Key.Kind != resource.KindLink {
 			if next, ok := o.Resource.(resource.Disturber); ok {
 				todo = append(todo, next.Disturbs(nil, view)...)
 			}

@@ -282,6 +282,7 @@ func without(edges []edge, op *Op) []edge {
 type node struct {
 	op    *Op
 	rank  int
+	place int // among all, by key
 	depth int // the longest chain of operations of its rank before it
 	hard  int // hard rules it still waits for
 	soft  int // soft rules it still waits for
@@ -301,10 +302,18 @@ func (n *node) less(o *node) bool {
 	if n.depth != o.depth {
 		return n.depth < o.depth
 	}
-	if c := n.op.Key.Compare(o.op.Key); c != 0 {
-		return c < 0
+	return n.place < o.place
+}
+
+// byKey orders operations by key, and a removal before what takes its place.
+func byKey(a, b *Op) int {
+	if c := a.Key.Compare(b.Key); c != 0 || a.Verb == b.Verb {
+		return c
 	}
-	return n.op.Verb == Delete && o.op.Verb != Delete
+	if a.Verb == Delete {
+		return -1
+	}
+	return 1
 }
 
 type nodes []*node
@@ -323,14 +332,17 @@ func (h *nodes) Pop() any {
 // rules contradict the hard ones they give way.
 func sorted(c *comparison) ([]Op, error) {
 	s := &sorter{c: c, all: make(map[*Op]*node, len(c.ops)), out: make([]Op, 0, len(c.ops))}
-	for _, op := range c.ops {
-		s.all[op] = &node{op: op, rank: rank(op), at: -1}
+	// Keys are compared here once: of 100,000 operations each is compared with
+	// seventeen others on its way through the heap.
+	ops := slices.SortedStableFunc(slices.Values(c.ops), byKey)
+	for i, op := range ops {
+		s.all[op] = &node{op: op, rank: rank(op), place: i, at: -1}
 	}
 	if err := s.connect(); err != nil {
 		return nil, err
 	}
-	for _, n := range s.all {
-		if n.hard+n.soft == 0 {
+	for _, op := range ops {
+		if n := s.all[op]; n.hard+n.soft == 0 {
 			s.ready = append(s.ready, n)
 		}
 	}

@@ -79,7 +79,7 @@ func (a Address) Disturbs(to Resource, have View) []Key {
 	for k, o := range have.On(a.Link) {
 		switch r := o.Resource.(type) {
 		case Route:
-			if r.Protocol != protoKernel && (r.sourcedBy(a) || last && r.To.Addr().Is4() && !r.hasWayBeside(a.Link, have)) {
+			if r.Protocol != protoKernel && last && r.To.Addr().Is4() && !r.hasWayBeside(a.Link, have) {
 				gone = append(gone, k)
 			}
 		case Neighbour:
@@ -88,12 +88,21 @@ func (a Address) Disturbs(to Resource, have View) []Key {
 			}
 		}
 	}
-	return gone
+	return append(gone, a.sourced(have)...)
 }
 
-// sourcedBy reports a route that goes with the address it has as its source.
-func (r Route) sourcedBy(a Address) bool {
-	return r.Table == MainTable && r.PrefSrc == a.Prefix.Addr() && a.Prefix.Addr().Is4()
+// sourced lists the routes that go with the address they have as their source.
+func (a Address) sourced(have View) []Key {
+	if !a.Prefix.Addr().Is4() {
+		return nil
+	}
+	var keys []Key
+	for k, o := range have.From(a.Prefix.Addr()) {
+		if r, ok := o.Resource.(Route); ok && r.Table == MainTable && r.Protocol != protoKernel {
+			keys = append(keys, k)
+		}
+	}
+	return keys
 }
 
 // secondaries lists the addresses that go with a primary one.

@@ -140,14 +140,13 @@ type Seen struct {
 	Index              int32    `json:"index,omitempty"`
 	AltNames           []string `json:"alt-names,omitempty"`
 	PermanentMAC       MAC      `json:"permanent-mac,omitzero"`
-	Driver             string   `json:"driver,omitempty"`
-	PCI                string   `json:"pci,omitempty"`
+	Driver             string   `json:"driver,omitempty"` // read only where a Match asks for it, as PCI
+	PCI                string   `json:"pci,omitempty"`    // the bus address, of whatever bus
 	Master             string   `json:"master,omitempty"`
 	Loopback           bool     `json:"loopback,omitempty"`
 	Running            bool     `json:"running,omitempty"` // IFF_LOWER_UP
 	KeepAddrOnDown     bool     `json:"keep-addr-on-down,omitempty"`
 	PromoteSecondaries bool     `json:"promote-secondaries,omitempty"`
-	RandomMAC          bool     `json:"random-mac,omitempty"` // NET_ADDR_RANDOM or stolen: the kernel chose it
 }
 
 // Key identifies a link by its name.

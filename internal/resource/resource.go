@@ -9,6 +9,7 @@ package resource
 
 import (
 	"iter"
+	"net/netip"
 	"strings"
 )
 
@@ -124,6 +125,9 @@ type View interface {
 	All() []Object
 	// On iterates over the objects that stand on a link (see Parents), in no order.
 	On(link string) iter.Seq2[Key, Object]
+	// From iterates over the routes that have an address as their source, in
+	// no order.
+	From(source netip.Addr) iter.Seq2[Key, Object]
 }
 
 // Owner says whose an object is, read from the mark it carries in the kernel.

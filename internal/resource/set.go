@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"net/netip"
 	"slices"
 )
 
@@ -56,11 +57,11 @@ func (s *Set) Remove(k Key) {
 }
 
 func (s *Set) link(k Key, o Object) {
-	for _, parent := range Parents(o.Resource) {
-		if s.links[parent] == nil {
-			s.links[parent] = make(map[Key]Object)
+	for _, place := range places(o.Resource) {
+		if s.links[place] == nil {
+			s.links[place] = make(map[Key]Object)
 		}
-		s.links[parent][k] = o
+		s.links[place][k] = o
 	}
 }
 
@@ -69,8 +70,8 @@ func (s *Set) unlink(k Key) {
 	if !ok || s.links == nil {
 		return
 	}
-	for _, parent := range Parents(o.Resource) {
-		delete(s.links[parent], k)
+	for _, place := range places(o.Resource) {
+		delete(s.links[place], k)
 	}
 }
 
@@ -146,6 +147,22 @@ func (s *Set) On(link string) iter.Seq2[Key, Object] {
 	}
 	return maps.All(s.links[link])
 }
+
+// From iterates over the routes that have an address as their source.
+func (s *Set) From(source netip.Addr) iter.Seq2[Key, Object] { return s.On(sourcePlace(source)) }
+
+// places are what an object is found by: the links it stands on, and the
+// source of a route, which may be an address of another link.
+func places(r Resource) []string {
+	out := Parents(r)
+	if route, ok := r.(Route); ok && route.PrefSrc.IsValid() {
+		out = append(out[:len(out):len(out)], sourcePlace(route.PrefSrc))
+	}
+	return out
+}
+
+// sourcePlace cannot be the name of a link, which holds no space.
+func sourcePlace(source netip.Addr) string { return "src " + source.String() }
 
 // Clone returns a Set of its own with the same objects.
 func (s *Set) Clone() *Set {

@@ -68,7 +68,11 @@ func way(r resource.Route) string {
 	if len(r.Hops) == 0 {
 		return " " + string(r.Type)
 	}
-	return " via " + r.Hops[0].Via.String() + " dev " + r.Hops[0].Dev
+	text := " via " + r.Hops[0].Via.String() + " dev " + r.Hops[0].Dev
+	if r.PrefSrc.IsValid() {
+		text += " src " + r.PrefSrc.String()
+	}
+	return text
 }
 
 // seen asks ip.
@@ -153,6 +157,7 @@ func seenRoutes(ns *testns.NS, f facts) {
 		Protocol string `json:"protocol"`
 		Table    string `json:"table"`
 		Metric   uint32 `json:"metric"`
+		PrefSrc  string `json:"prefsrc"`
 	}
 	ns.JSON([]string{"-N", "route", "show", "table", "all"}, &routes)
 	for _, r := range routes {
@@ -176,7 +181,11 @@ func seenRoutes(ns *testns.NS, f facts) {
 			f.add("route %s %s", key, kind)
 			continue
 		}
-		f.add("route %s via %s dev %s", key, r.Gateway, r.Dev)
+		src := ""
+		if r.PrefSrc != "" {
+			src = " src " + r.PrefSrc
+		}
+		f.add("route %s via %s dev %s%s", key, r.Gateway, r.Dev, src)
 	}
 }
 

@@ -184,7 +184,7 @@ func (d *draft) addRoutes() {
 		a := addrs[d.rng.IntN(len(addrs))]
 		r.Hops = []resource.NextHop{{Via: gateway(a), Dev: a.Link, Weight: 1}}
 		if d.chance(20) {
-			r.PrefSrc = a.Prefix.Addr()
+			r.PrefSrc = addrs[d.rng.IntN(len(addrs))].Prefix.Addr()
 		}
 		d.add(r)
 	}

@@ -13,9 +13,9 @@ import (
 func (w *writer) writeRoute(b *wire.Batch, op *diff.Op, round int) (int, error) {
 	switch op.Verb {
 	case diff.Create:
-		return 1, w.putRoute(b, op.To.(resource.Route), unix.NLM_F_CREATE|unix.NLM_F_EXCL)
+		return 1, w.putRoute(b, op.To.(resource.Route), creation(op))
 	case diff.Update:
-		return 1, w.putRoute(b, op.To.(resource.Route), unix.NLM_F_REPLACE)
+		return 1, w.putRoute(b, op.To.(resource.Route), unix.NLM_F_CREATE|unix.NLM_F_REPLACE)
 	case diff.Replace:
 		if round == 0 {
 			w.deleteRoute(b, op.From.(resource.Route))
@@ -26,6 +26,15 @@ func (w *writer) writeRoute(b *wire.Batch, op *diff.Op, round int) (int, error) 
 		w.deleteRoute(b, op.From.(resource.Route))
 	}
 	return 1, nil
+}
+
+// creation tells what a new route may do to one in its place. One that was
+// there when the plan was made, and that a side effect takes, may still be.
+func creation(op *diff.Op) uint16 {
+	if op.Owner != resource.Unowned {
+		return unix.NLM_F_CREATE | unix.NLM_F_REPLACE
+	}
+	return unix.NLM_F_CREATE | unix.NLM_F_EXCL
 }
 
 func (w *writer) putRoute(b *wire.Batch, r resource.Route, flags uint16) error {
