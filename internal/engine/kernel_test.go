@@ -421,3 +421,60 @@ func TestKernelLinkThatComesLater(t *testing.T) {
 		t.Errorf("what came late is called drift: %+v", drift)
 	}
 }
+
+// TestKernelGatewayThatAnswersNoEcho holds that being on the link is enough for
+// such a gateway, that a cut link is noticed all the same, and that one which
+// answered echoes before has to go on.
+func TestKernelGatewayThatAnswersNoEcho(t *testing.T) {
+	for name, tt := range map[string]struct{ ours, theirs, gateway, ignore string }{
+		"IPv4":            {"192.0.2.1/24", "192.0.2.254/24", "192.0.2.254", "/proc/sys/net/ipv4/icmp_echo_ignore_all"},
+		"IPv6":            {"2001:db8::1/64", "2001:db8::fe/64", "2001:db8::fe", "/proc/sys/net/ipv6/icmp/echo_ignore_all"},
+		"IPv6 link-local": {"fe80::1/64", "fe80::fe/64", "fe80::fe", "/proc/sys/net/ipv6/icmp/echo_ignore_all"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			k, gw := uplink(t)
+			args := func(s string) []string { return strings.Fields(s) }
+			k.TryIP(args("addr add " + tt.ours + " dev up0 nodad")...)
+			gw.TryIP(args("addr add " + tt.theirs + " dev far0 nodad")...)
+			k.IP("route", "add", "default", "via", tt.gateway, "dev", "up0")
+			ignore := func(value string) {
+				gw.Do(func() {
+					if err := os.WriteFile(tt.ignore, []byte(value), 0o644); err != nil {
+						t.Fatal(err)
+					}
+				})
+			}
+			probe := GatewayProbe().(*gatewayProbe)
+			run := func() (err error) {
+				ctx, cancel := context.WithTimeout(t.Context(), probePatience)
+				defer cancel()
+				k.Do(func() { err = probe.Run(ctx) })
+				return err
+			}
+			ignore("1")
+			k.eventually("an answer", func() bool { return run() == nil }) // addresses settle
+			began := time.Now()
+			if err := run(); err != nil || time.Since(began) > probePatience/2 {
+				t.Errorf("a gateway that answers no echo: %v after %s", err, time.Since(began))
+			}
+			gw.IP("link", "set", "far0", "down")
+			if err := run(); err == nil {
+				t.Error("a gateway behind a cut link answers")
+			}
+			gw.IP("link", "set", "far0", "up")
+			gw.TryIP(args("addr add " + tt.theirs + " dev far0 nodad")...) // IPv6 addresses go with the link
+			ignore("0")
+			k.eventually("an echo", func() bool { return run() == nil && probe.answers(defaultGatewaysIn(k)[0].addr) })
+			ignore("1")
+			if run() == nil {
+				t.Error("a gateway that answered echoes before need not answer them any more")
+			}
+		})
+	}
+}
+
+func defaultGatewaysIn(k *kernel) (out []gateway) {
+	k.Do(func() { out = defaultGateways() })
+	return out
+}

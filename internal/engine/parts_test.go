@@ -202,10 +202,10 @@ func TestReadsDefaultGateways(t *testing.T) {
 	}
 }
 
-func checkGateway(t *testing.T, parse func([]string) (netip.Addr, bool), line, want string) {
+func checkGateway(t *testing.T, parse func([]string) (gateway, bool), line, want string) {
 	t.Helper()
 	got, ok := parse(strings.Fields(line))
-	if ok != (want != "") || ok && got.String() != want {
+	if ok != (want != "") || ok && (got.addr.String() != want || got.dev != "eth0") {
 		t.Errorf("%q: gateway %v %v, want %q", line, got, ok, want)
 	}
 }

@@ -1,17 +1,13 @@
 package engine
 
 import (
-	"bufio"
 	"context"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"os"
-	"strings"
 	"time"
 )
 
@@ -44,28 +40,6 @@ func TCPProbe(to netip.AddrPort) Probe {
 // PingProbe wants an ICMP echo answered. It needs the right to raw sockets.
 func PingProbe(to netip.Addr) Probe {
 	return probeFunc{"ping " + to.String(), func(ctx context.Context) error { return ping(ctx, to) }}
-}
-
-// GatewayProbe wants an ICMP echo answered by a default gateway of the main
-// table, of either family.
-func GatewayProbe() Probe {
-	return probeFunc{"default-gateway", func(ctx context.Context) error {
-		gateways := defaultGateways()
-		if len(gateways) == 0 {
-			return errors.New("there is no default gateway")
-		}
-		var errs []error
-		for _, g := range gateways {
-			limited, cancel := context.WithTimeout(ctx, probePatience/time.Duration(len(gateways)))
-			err := ping(limited, g)
-			cancel()
-			if err == nil {
-				return nil
-			}
-			errs = append(errs, err)
-		}
-		return errors.Join(errs...)
-	}}
 }
 
 func connect(ctx context.Context, address string) error {
@@ -139,52 +113,4 @@ func awaitEcho(ctx context.Context, c net.PacketConn, reply byte, id uint16) err
 			return nil
 		}
 	}
-}
-
-// defaultGateways reads /proc/net: both families, at most a few.
-func defaultGateways() []netip.Addr {
-	v4 := scanProc("/proc/thread-self/net/route", gateway4)
-	return append(v4, scanProc("/proc/thread-self/net/ipv6_route", gateway6)...)
-}
-
-const maxGateways = 4
-
-func scanProc(file string, parse func([]string) (netip.Addr, bool)) []netip.Addr {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil
-	}
-	defer f.Close()
-	var out []netip.Addr
-	for s := bufio.NewScanner(io.LimitReader(f, maxProc)); s.Scan() && len(out) < maxGateways; {
-		if a, ok := parse(strings.Fields(s.Text())); ok {
-			out = append(out, a)
-		}
-	}
-	return out
-}
-
-// gateway4 reads "Iface Destination Gateway Flags RefCnt Use Metric Mask …".
-func gateway4(w []string) (netip.Addr, bool) {
-	if len(w) < 8 || w[1] != "00000000" || w[7] != "00000000" {
-		return netip.Addr{}, false
-	}
-	a, ok := parseProcAddr(w[2] + ":0")
-	return a.Addr(), ok && !a.Addr().IsUnspecified()
-}
-
-// gateway6 reads "dst len src len nexthop metric refcnt use flags device".
-func gateway6(w []string) (netip.Addr, bool) {
-	if len(w) < 10 || w[1] != "00" || strings.Trim(w[0], "0") != "" {
-		return netip.Addr{}, false
-	}
-	raw, err := hex.DecodeString(w[4])
-	a, ok := netip.AddrFromSlice(raw)
-	if err != nil || !ok || a.IsUnspecified() {
-		return netip.Addr{}, false
-	}
-	if a.IsLinkLocalUnicast() {
-		a = a.WithZone(w[9])
-	}
-	return a, true
 }
