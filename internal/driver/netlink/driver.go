@@ -40,8 +40,9 @@ type Driver struct {
 	names *names // of the links at the last look; nil when they may have changed
 	// hints tells by which protocols the declared routes were made that are
 	// not ours, so that the next look need not read whole tables.
-	hints hints
-	last  last
+	hints  hints
+	last   last
+	asking asking
 }
 
 var (

@@ -41,6 +41,7 @@ func (l *look) links() error {
 	}
 	l.d.names = l.names
 	l.inherited(raw)
+	l.drivers(raw)
 	for i := range raw {
 		l.addLink(&raw[i])
 	}
