@@ -67,7 +67,7 @@ func (w *writer) attributes(m *mapping, l resource.Link, made bool) {
 	if l.State == resource.Down {
 		m.add("state", string(l.State))
 	}
-	if !l.Seen.RandomMAC && l.MAC != (resource.MAC{}) {
+	if l.MAC != (resource.MAC{}) {
 		m.add("mac", l.MAC.String())
 	}
 	if q, ok := l.TxQueueLen.Get(); ok && q != newQueue {
