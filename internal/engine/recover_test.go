@@ -2,6 +2,7 @@ package engine
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -54,8 +55,8 @@ func (r *rig) stopped(ok func() bool) {
 
 func TestAnOrderlyStopLeavesTheVerdict(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		well := false
-		r.stopped(func() bool { return well || !r.host.holds(second) })
+		var well atomic.Bool
+		r.stopped(func() bool { return well.Load() || !r.host.holds(second) })
 		r.wait(time.Second)
 		r.start()
 		r.has(second)
@@ -67,7 +68,7 @@ func TestAnOrderlyStopLeavesTheVerdict(t *testing.T) {
 		r.host.remove(first, true) // what waits is kept up, as before the stop
 		r.wait(time.Second)
 		r.has(first)
-		well = true
+		well.Store(true)
 		r.wait(probeAgain)
 		r.inSync("rev-two")
 		if h := r.engine.History(); h[0].Revision != "rev-two" && h[1].Revision != "rev-two" {
