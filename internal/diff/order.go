@@ -112,11 +112,23 @@ func (c *comparison) orderRequired() {
 			case made == nil:
 			case made.Verb != Update:
 				c.after(op, made, true)
-			case !c.waits(made, op):
+			case opens(made, op) && !c.waits(made, op):
 				c.after(op, made, false)
 			}
 		}
 	}
+}
+
+// opens reports that a change of a link may be what lets another operation
+// succeed: it comes up, its MTU suffices for IPv6, or for a link above it.
+func opens(made, op *Op) bool {
+	from, ok := made.From.(resource.Link)
+	if !ok {
+		return true
+	}
+	to := made.To.(resource.Link)
+	upper, stacked := op.To.(resource.Link)
+	return to.State == resource.Up && from.State != resource.Up || to.MTU > from.MTU && (from.MTU < 1280 || stacked && upper.Below == to.Name)
 }
 
 // orderUsers is the rule lets-go. A user that becomes what comes only after
