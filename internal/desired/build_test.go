@@ -122,6 +122,10 @@ func TestResources(t *testing.T) {
 		{"rules: [{priority: 6, to: 192.0.2.0/24, action: goto, goto: 7, oif: e, tos: 8}]", []resource.Resource{
 			resource.Rule{Family: resource.IPv4, Priority: 6, To: prefix("192.0.2.0/24"), Action: resource.GotoRule, Goto: 7, OIF: "e", TOS: 8, Protocol: ours},
 		}},
+		{"rules: [{priority: 7, from: 0.0.0.0/0, iif: e, action: prohibit}, {priority: 8, to: \"::/0\", action: prohibit}]", []resource.Resource{
+			resource.Rule{Family: resource.IPv4, Priority: 7, IIF: "e", Action: resource.ProhibitRule, Protocol: ours},
+			resource.Rule{Family: resource.IPv6, Priority: 8, Action: resource.ProhibitRule, Protocol: ours},
+		}},
 		{"sysctl: {net.ipv4.conf.eth0/7.rp_filter: 1, net/ipv6/conf/e.8/mtu: 1400, net.ipv4.tcp_rmem: \"1  2\\t3\", net.ipv4.ip_forward: true}", []resource.Resource{
 			resource.Sysctl{Path: "net/ipv4/conf/eth0.7/rp_filter", Link: "eth0.7", Value: "1"},
 			resource.Sysctl{Path: "net/ipv4/ip_forward", Value: "1"},

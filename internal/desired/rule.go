@@ -1,6 +1,8 @@
 package desired
 
 import (
+	"net/netip"
+
 	"reconciler/internal/resource"
 	"reconciler/internal/strict"
 )
@@ -34,7 +36,7 @@ func (b *builder) rule(y *ruleYAML) {
 		return
 	}
 	r := resource.Rule{
-		Priority: y.Priority.Val, Not: y.Not.Val, From: y.From.Val.Prefix, To: y.To.Val.Prefix,
+		Priority: y.Priority.Val, Not: y.Not.Val, From: selector(y.From), To: selector(y.To),
 		FwMark: y.FwMark.Val.mark, FwMask: y.FwMark.Val.mask, IIF: b.dev(y.IIF), OIF: b.dev(y.OIF),
 		TOS: y.TOS.Val, IPProto: uint8(y.IPProto.Val), SPort: resource.PortRange(y.SPort.Val), DPort: resource.PortRange(y.DPort.Val),
 		Action: resource.RuleAction(y.Action.Or(string(resource.Lookup))), Goto: y.Goto.Val,
@@ -47,6 +49,15 @@ func (b *builder) rule(y *ruleYAML) {
 		r.Family = f
 		b.add(r, y.At())
 	}
+}
+
+// selector is the network that a packet must be of. One of length zero selects
+// none: the kernel does not even keep it.
+func selector(n strict.V[network]) netip.Prefix {
+	if n.Val.IsValid() && n.Val.Bits() == 0 {
+		return netip.Prefix{}
+	}
+	return n.Val.Prefix
 }
 
 func (y *ruleYAML) families() []resource.Family {
@@ -74,15 +85,20 @@ func (b *builder) checkRule(y *ruleYAML) {
 }
 
 func (b *builder) checkSelectors(y *ruleYAML) {
-	selects := y.From.Given() || y.To.Given() || y.FwMark.Given() || y.IIF.Given() || y.OIF.Given() ||
+	selective := selects(y.From) || selects(y.To) || y.FwMark.Given() || y.IIF.Given() || y.OIF.Given() ||
 		y.TOS.Given() || y.IPProto.Given() || y.SPort.Given() || y.DPort.Given()
 	switch {
-	case selects:
+	case selective:
 	case y.Not.Val:
 		b.fault(y.Not.At(), "no-selector", "not without a selector matches nothing")
 	case !y.SuppressPrefixLen.Given():
 		b.report.Warn(y.At(), strict.Problemf("no-selector", "the rule selects every packet"))
 	}
+}
+
+// selects also where it is at fault itself, which is told elsewhere.
+func selects(n strict.V[network]) bool {
+	return n.Given() && (!n.Ok() || !n.Val.IsValid() || n.Val.Bits() > 0)
 }
 
 func (b *builder) checkAction(y *ruleYAML) {
