@@ -258,7 +258,7 @@ func (c *comparison) takeOne(op *Op, k resource.Key) {
 	switch {
 	case wanted && c.held[k] == "" && (c.byKey[k] != nil || c.downLink(w.Resource) == ""):
 		c.bringBack(op, w, h)
-	case had && h.Owner == resource.Ours:
+	case had && (h.Owner == resource.Ours || c.gone[k] != nil):
 		op.Takes = append(op.Takes, k)
 	case had && h.Owner == resource.Foreign:
 		op.Loses = append(op.Loses, k)

@@ -119,6 +119,9 @@ func (c *comparison) orderRequired() {
 	}
 }
 
+// minIPv6MTU is the least MTU that IPv6 works on (RFC 8200, section 5), in bytes.
+const minIPv6MTU = 1280
+
 // opens reports that a change of a link may be what lets another operation
 // succeed: it comes up, its MTU suffices for IPv6, or for a link above it.
 func opens(made, op *Op) bool {
@@ -128,7 +131,7 @@ func opens(made, op *Op) bool {
 	}
 	to := made.To.(resource.Link)
 	upper, stacked := op.To.(resource.Link)
-	return to.State == resource.Up && from.State != resource.Up || to.MTU > from.MTU && (from.MTU < 1280 || stacked && upper.Below == to.Name)
+	return to.State == resource.Up && from.State != resource.Up || to.MTU > from.MTU && (from.MTU < minIPv6MTU || stacked && upper.Below == to.Name)
 }
 
 // orderUsers is the rule lets-go. A user that becomes what comes only after

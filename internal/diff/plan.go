@@ -82,8 +82,9 @@ type Op struct {
 	// Restores is set where the object was as wanted and an operation of this
 	// plan takes it along: this brings it back.
 	Restores bool
-	// Takes are the keys of our own objects that the kernel removes along with
-	// this operation and that are not wanted back: they have no Op.
+	// Takes are the keys of objects of ours, or of an exact list, that the kernel
+	// removes along with this operation and that are not wanted back: they have
+	// no Op.
 	Takes []resource.Key
 	// Loses are the keys of foreign objects that the kernel removes along with
 	// this operation.

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -122,25 +123,19 @@ func foreignStays(host *fake.Host, before observed.State, plan diff.Plan) error 
 	if err != nil {
 		return err
 	}
-	lost := 0
-	var gone []string
-	for _, n := range plan.Notes {
-		if n.Code == diff.Lost {
-			lost++
-		}
-	}
+	told := map[resource.Key]bool{}
 	for _, op := range plan.Ops {
-		if op.Verb == diff.Delete && op.Owner == resource.Foreign {
-			lost++
+		if op.Verb == diff.Delete {
+			told[op.Key] = true
+		}
+		for _, k := range slices.Concat(op.Loses, op.Takes) {
+			told[k] = true
 		}
 	}
 	for _, o := range before.Objects.All() {
-		if o.Owner == resource.Foreign && !after.Objects.Has(o.Key()) {
-			gone = append(gone, o.Key().String())
+		if o.Owner == resource.Foreign && !after.Objects.Has(o.Key()) && !told[o.Key()] {
+			return fmt.Errorf("%s is foreign and gone in silence\n%s", o.Key(), describe(plan))
 		}
-	}
-	if len(gone) > 0 && lost == 0 {
-		return fmt.Errorf("foreign objects are gone in silence: %v\n%s", gone, describe(plan))
 	}
 	return nil
 }
