@@ -57,6 +57,20 @@ func NeedRoot(t testing.TB) {
 	t.Skip("network namespaces need root")
 }
 
+// NeedTool skips a test whose program is not installed, or fails it where CI is
+// set.
+func NeedTool(t testing.TB, name string) {
+	t.Helper()
+	_, err := exec.LookPath(name)
+	if err == nil {
+		return
+	}
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("%v, and CI must not skip", err)
+	}
+	t.Skip(err)
+}
+
 // Remove deletes the namespace now instead of at the end of the test.
 func (ns *NS) Remove() {
 	if _, err := os.Lstat(ns.Path()); err == nil {

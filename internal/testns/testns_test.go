@@ -62,3 +62,17 @@ func TestKindsAreProbedAndLeaveNothing(t *testing.T) {
 		t.Errorf("left are %v, want lo alone", links)
 	}
 }
+
+func TestAToolThatIsMissingSkips(t *testing.T) {
+	t.Setenv("CI", "")
+	for name, skips := range map[string]bool{"ip": false, "no-such-tool": true} {
+		t.Run(name, func(t *testing.T) {
+			defer func() {
+				if t.Skipped() != skips {
+					t.Errorf("skipped is %v, want %v", t.Skipped(), skips)
+				}
+			}()
+			NeedTool(t, name)
+		})
+	}
+}
