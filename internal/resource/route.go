@@ -166,7 +166,11 @@ func (r Route) Fields() []Field {
 	if r.Type != Unicast {
 		f.add("type", string(r.Type))
 	}
-	f.add("via", r.hops())
+	if r.direct() {
+		f.add("dev", r.Hops[0].Dev)
+	} else {
+		f.add("via", r.hops())
+	}
 	f.add("src", addrText(r.PrefSrc))
 	f.add("scope", string(r.Scope))
 	f.add("mtu", number(uint64(r.MTU)))
