@@ -23,7 +23,7 @@ func FuzzCompute(f *testing.F) {
 		const most = 64 << 10
 		var want, have resource.Set
 		if len(wanted)+len(there) > most || json.Unmarshal(wanted, &want) != nil || json.Unmarshal(there, &have) != nil {
-			t.Skip()
+			return
 		}
 		state := observed.State{Objects: &have}
 		bound, _ := diff.Bind(&want, state)
