@@ -372,3 +372,17 @@ func TestGroupSparesForeignLinks(t *testing.T) {
 		t.Errorf("left are %d objects; want f0 spared and p0 gone", left.Len())
 	}
 }
+
+// TestBridgeWithoutVLANs: not to sort by VLAN is no demand, also to a kernel
+// that could not.
+func TestBridgeWithoutVLANs(t *testing.T) {
+	b := newBench(t)
+	br := resource.Link{Name: "br0", Type: resource.Bridge, Group: resource.LinkGroup, State: resource.Up,
+		Bridge: resource.BridgeAttr{VLANFiltering: resource.Some(false)}}
+	b.make(br)
+	b.converge(setOf(br))
+	got := b.get(br.Key()).Resource.(resource.Link).Bridge.VLANFiltering
+	if v, told := got.Get(); v || !told {
+		t.Errorf("read %v, told %v; want false", v, told)
+	}
+}

@@ -24,6 +24,10 @@ var macvlanModes = []struct {
 
 // readData reads what only one kind of link has.
 func (r *rawLink) readData(data []byte) {
+	if r.Type == resource.Bridge {
+		// A kernel without VLAN filtering does not tell, and refuses to be told.
+		r.Bridge.VLANFiltering = resource.Some(false)
+	}
 	for a := wire.Attributes(data); a.Next(); {
 		switch r.Type {
 		case resource.Bridge:
@@ -179,7 +183,9 @@ func writeBridge(b *wire.Batch, from, to resource.BridgeAttr) {
 			b.U32(kind, v)
 		}
 	}
-	flag(unix.IFLA_BR_VLAN_FILTERING, from.VLANFiltering, to.VLANFiltering)
+	if v := to.VLANFiltering.Or(false); v != from.VLANFiltering.Or(false) {
+		b.Bool(unix.IFLA_BR_VLAN_FILTERING, v)
+	}
 	flag(unix.IFLA_BR_MCAST_SNOOPING, from.MulticastSnooping, to.MulticastSnooping)
 	num(unix.IFLA_BR_FORWARD_DELAY, from.ForwardDelay, to.ForwardDelay)
 	num(unix.IFLA_BR_HELLO_TIME, from.HelloTime, to.HelloTime)
