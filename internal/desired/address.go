@@ -33,6 +33,36 @@ func (b *builder) address(link string, y *linkYAML, a *addressYAML) {
 	}, a.At())
 }
 
+// scopes warns of IPv4 addresses of one network on one link that differ in
+// scope: all but the first are its secondaries to the kernel, which refuses
+// those of another scope.
+func (b *builder) scopes(y *linkYAML) {
+	first := make(map[netip.Prefix]*addressYAML)
+	for i := range y.Addresses {
+		a := &y.Addresses[i]
+		p, ok := a.Address.Get()
+		if !ok || !p.Addr().Is4() {
+			continue
+		}
+		other := first[p.Masked()]
+		switch {
+		case other == nil:
+			first[p.Masked()] = a
+		case other.scope() != a.scope():
+			b.report.Warn(a.Address.At(), strict.Problemf("scope-mismatch", "%s has scope %s, and %s of the same network has scope %s: the kernel refuses the later one",
+				p, a.scope(), other.Address.Val, other.scope()).Hinted("give both one scope, or write %s/32", p.Addr()))
+		}
+	}
+}
+
+// scope is what the kernel takes an address for.
+func (a *addressYAML) scope() string {
+	if a.Address.Val.Addr().IsLoopback() {
+		return a.Scope.Or("host")
+	}
+	return a.Scope.Or("global")
+}
+
 // unusable reports addresses that no link can have.
 func unusable(a netip.Addr) *strict.Problem {
 	switch {

@@ -157,6 +157,30 @@ func rule(f resource.Family) resource.Rule {
 	}
 }
 
+func TestScopeWarnings(t *testing.T) {
+	d := mustLoad(t, flat(`version: 1
+interfaces:
+  a:
+    addresses:
+      - 10.0.0.1/24
+      - {address: 10.0.0.2/24, scope: link}
+      - {address: 10.0.0.3/24, scope: global}
+      - {address: 10.0.0.4/32, scope: link}
+      - {address: 10.0.1.4/24, scope: link}
+      - {address: 127.0.0.2/24, scope: host}
+      - 127.0.0.3/24
+      - "2001:db8::1/64"
+      - {address: "2001:db8::2/64", scope: link}
+`))
+	if len(d.Warnings) != 1 {
+		t.Fatalf("got %v, want one warning", d.Warnings)
+	}
+	w := d.Warnings[0]
+	if w.Code != "scope-mismatch" || w.Line != 6 || w.Path != "interfaces.a.addresses[1].address" || !strings.Contains(w.Hint, "10.0.0.2/32") {
+		t.Errorf("got %+v", w)
+	}
+}
+
 func TestOverlapWarnings(t *testing.T) {
 	d := mustLoad(t, flat(`version: 1
 interfaces:

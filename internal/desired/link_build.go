@@ -46,6 +46,7 @@ func (b *builder) onLink(name string, y *linkYAML) {
 	for i := range y.Addresses {
 		b.address(name, y, &y.Addresses[i])
 	}
+	b.scopes(y)
 	for i := range y.Neighbours {
 		b.neighbour(name, y, &y.Neighbours[i])
 	}
