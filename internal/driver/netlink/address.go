@@ -3,6 +3,7 @@ package netlink
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -145,6 +146,16 @@ func (w *writer) deleteAddress(b *wire.Batch, a resource.Address) error {
 	b.IP(unix.IFA_ADDRESS, a.Prefix.Addr())
 	b.End()
 	return nil
+}
+
+// explainScope adds to a refusal what the kernel means by it: a secondary has
+// the scope of its primary.
+func explainScope(op *diff.Op, err error) error {
+	a, ok := op.To.(resource.Address)
+	if !ok || !wire.Is(err, unix.EINVAL) || !strings.Contains(err.Error(), "Invalid scope") {
+		return err
+	}
+	return fmt.Errorf("an address of %s on %s has another scope: %w", a.Prefix.Masked(), a.Link, err)
 }
 
 // checkMarks looks whether addresses that were adopted have our mark: Linux 6.1

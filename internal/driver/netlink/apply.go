@@ -146,7 +146,7 @@ func (w *writer) refused(i, round int, err error) {
 	case op.Verb == diff.Create && wire.Is(err, unix.EEXIST):
 		w.taken = append(w.taken, i)
 	default:
-		w.fail(i, err)
+		w.fail(i, explainScope(op, err))
 	}
 }
 
