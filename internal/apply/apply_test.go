@@ -65,7 +65,7 @@ func outcomes(r apply.Report) string {
 	return b.String()
 }
 
-var broken = errors.New("broken")
+var errBroken = errors.New("broken")
 
 func TestRun(t *testing.T) {
 	for _, c := range []struct {
@@ -84,7 +84,7 @@ func TestRun(t *testing.T) {
 		{"what cannot be prepared is not applied", plan(nil, []int{0}, nil), "", "a", "[[c]]", "x!+"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			d := &recorder{name: "one", fail: map[string]error{c.fail: broken}, failPrep: map[string]error{c.failPrep: broken}}
+			d := &recorder{name: "one", fail: map[string]error{c.fail: errBroken}, failPrep: map[string]error{c.failPrep: errBroken}}
 			report := apply.Run(context.Background(), c.plan, []driver.Driver{d})
 			if got := fmt.Sprint(d.batches); got != c.batches {
 				t.Errorf("batches %s, want %s", got, c.batches)
@@ -92,7 +92,7 @@ func TestRun(t *testing.T) {
 			if got := outcomes(report); got != c.outcomes {
 				t.Errorf("outcomes %s, want %s", got, c.outcomes)
 			}
-			if failed := c.fail+c.failPrep != ""; failed != errors.Is(report.Err(), broken) {
+			if failed := c.fail+c.failPrep != ""; failed != errors.Is(report.Err(), errBroken) {
 				t.Errorf("error is %v", report.Err())
 			}
 		})
@@ -100,7 +100,7 @@ func TestRun(t *testing.T) {
 }
 
 func TestErrNamesTheRoot(t *testing.T) {
-	d := &recorder{name: "one", fail: map[string]error{"a": broken}}
+	d := &recorder{name: "one", fail: map[string]error{"a": errBroken}}
 	err := apply.Run(context.Background(), plan(nil, []int{0}, []int{1}), []driver.Driver{d}).Err()
 	if got, want := err.Error(), "net.yaml:1: broken (blocks 2 more)"; got != want {
 		t.Errorf("got %q, want %q", got, want)
@@ -111,7 +111,7 @@ func TestErrCountsTheRest(t *testing.T) {
 	d := &recorder{name: "one", fail: map[string]error{}}
 	p := plan(make([][]int, 13)...)
 	for _, op := range p.Ops {
-		d.fail[op.Key.Name] = broken
+		d.fail[op.Key.Name] = errBroken
 	}
 	lines := strings.Split(apply.Run(context.Background(), p, []driver.Driver{d}).Err().Error(), "\n")
 	if len(lines) != 11 || lines[10] != "and 3 more" {
