@@ -27,6 +27,7 @@ type binder struct {
 	links   []resource.Link     // of have, by name
 	names   map[string]string   // YAML's name of a link -> the kernel's
 	missing map[string]NoteCode // YAML's names of links that cannot be bound
+	doubt   []string            // the kernel's names of links that may be a wanted one
 	notes   []Note
 }
 
@@ -50,6 +51,7 @@ func (b *binder) resolve() {
 		case len(hits) == 1:
 			b.miss(o, l.Name, Ambiguous, fmt.Sprintf("%s is what %s matches already", hits[0], taken[hits[0]]))
 		case len(hits) > 1:
+			b.doubt = append(b.doubt, hits...)
 			b.miss(o, l.Name, Ambiguous, "its match has more than one hit: "+strings.Join(hits, ", "))
 		case l.Policy.Optional:
 			b.miss(o, l.Name, Optional, "this host does not have it")
@@ -196,6 +198,9 @@ func (b *binder) exists(name string) bool {
 
 func (b *binder) bind() *resource.Set {
 	out := resource.NewSet(b.want.Len())
+	for _, name := range b.doubt {
+		out.SetAside(resource.Object{Resource: resource.Link{Name: name}})
+	}
 	for _, o := range b.want.All() {
 		if l, ok := o.Resource.(resource.Link); ok && b.missing[l.Name] != "" {
 			continue
@@ -204,6 +209,7 @@ func (b *binder) bind() *resource.Set {
 			if code != Optional && code != Blinded {
 				b.notes = append(b.notes, Note{Code: code, Key: o.Key(), Text: "it needs interface " + need, Origin: o.Origin})
 			}
+			out.SetAside(o)
 			continue
 		}
 		b.put(out, o)

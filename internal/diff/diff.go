@@ -29,7 +29,7 @@ func Compute(want *resource.Set, have observed.State) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	return Plan{Ops: ops, Notes: c.notes, Blind: have.Blind, Left: have.Tallies}, nil
+	return Plan{Ops: ops, Notes: c.notes, Blind: have.Blind, Left: c.left()}, nil
 }
 
 // comparison is one Compute at work. Operations are kept by key until order
@@ -273,7 +273,7 @@ func (c *comparison) stateOf(link string) resource.Admin {
 
 // compareHad plans the removal of what is not wanted.
 func (c *comparison) compareHad() {
-	exact := c.exact()
+	exact, aside := c.exact(), asideOf(c.want)
 	c.have.Objects.Each(func(k resource.Key, h resource.Object) bool {
 		if h.Owner != resource.Ours && !exact.names(h) || c.want.Has(k) {
 			return true
@@ -284,6 +284,8 @@ func (c *comparison) compareHad() {
 		switch {
 		case c.held[k] != "":
 			c.note(Held, h, c.held[k])
+		case aside.keeps(h.Resource) != "":
+			c.note(Held, h, aside.keeps(h.Resource))
 		case c.isProtected(h.Resource):
 			c.note(Held, h, "protected: not taken away")
 		default:

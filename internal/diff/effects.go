@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"reconciler/internal/observed"
 	"reconciler/internal/resource"
 )
 
@@ -333,7 +334,7 @@ func (c *comparison) tellLost(op *Op) {
 // along that does not come back. It reports whether there were any, in which
 // case the comparison starts over without them.
 func (c *comparison) holdMore() bool {
-	if len(c.protected) == 0 {
+	if len(c.protected) == 0 && len(c.have.Blind) == 0 {
 		return false
 	}
 	more := false
@@ -352,9 +353,35 @@ func (c *comparison) endangers(op *Op) string {
 		return "protected: not taken down"
 	}
 	for _, k := range slices.Concat(op.Loses, op.Takes) {
-		if o, ok := c.have.Objects.Get(k); ok && c.isProtected(o.Resource) {
+		o, ok := c.have.Objects.Get(k)
+		if ok && c.isProtected(o.Resource) {
 			return "protected: " + k.String() + " would go with it"
+		}
+		if _, blind := c.have.IsBlind(o.Resource); ok && blind {
+			return k.String() + " would go with it, and could not be read in full"
 		}
 	}
 	return ""
+}
+
+// left counts what stays of what is neither ours nor declared.
+func (c *comparison) left() []observed.Tally {
+	type group struct {
+		kind   resource.Kind
+		origin string
+	}
+	lost := map[group]int{}
+	for _, op := range c.ops {
+		for _, k := range op.Loses {
+			o, _ := c.have.Objects.Get(k)
+			lost[group{k.Kind, o.Origin}]++
+		}
+	}
+	var out []observed.Tally
+	for _, t := range c.have.Tallies {
+		if t.Count -= lost[group{t.Kind, t.Origin}]; t.Count > 0 {
+			out = append(out, t)
+		}
+	}
+	return out
 }

@@ -14,6 +14,7 @@ type Set struct {
 	objects map[Key]Object
 	sorted  []Object                  // nil when stale
 	links   map[string]map[Key]Object // by the link they stand on; nil until asked for
+	aside   []Object
 }
 
 // NewSet returns a Set with room for n objects.
@@ -164,10 +165,18 @@ func places(r Resource) []string {
 // sourcePlace cannot be the name of a link, which holds no space.
 func sourcePlace(source netip.Addr) string { return "src " + source.String() }
 
+// SetAside keeps an object beside the Set: it is wanted, and the host has no
+// one place for it. What may be it is left alone.
+func (s *Set) SetAside(o Object) { s.aside = append(s.aside, o) }
+
+// Aside lists what was set aside.
+func (s *Set) Aside() []Object { return s.aside }
+
 // Clone returns a Set of its own with the same objects.
 func (s *Set) Clone() *Set {
 	c := NewSet(s.Len())
 	s.Each(func(k Key, o Object) bool { c.objects[k] = o; return true })
+	c.aside = slices.Clone(s.aside)
 	return c
 }
 
