@@ -28,8 +28,9 @@ const (
 
 // Dir is the state directory of one network namespace.
 type Dir struct {
-	path string
-	id   Identity
+	path    string
+	id      Identity
+	mutator string // of claimNamespace
 }
 
 // Open opens, and creates where needed, the directory below base of the
@@ -45,7 +46,7 @@ func Open(base string) (*Dir, error) {
 }
 
 func open(base string, id Identity) (*Dir, error) {
-	d := &Dir{path: filepath.Join(base, id.Name), id: id}
+	d := &Dir{path: filepath.Join(base, id.Name), id: id, mutator: mutatorName}
 	if err := d.claim(base); err != nil {
 		return nil, fmt.Errorf("open state in %s: %w", d.path, explain(err))
 	}
@@ -142,14 +143,24 @@ func (d *Dir) Remove(name string) error {
 	return syncDir(d.path)
 }
 
-// Lock makes this process the mutator of the namespace until release, or its
-// end. Another holder is a *LockedError at once. What interrupted writes left
-// behind is removed.
+// Lock makes this process the mutator of the namespace, whatever state
+// directory another has, until release, or its end. Another holder is a
+// *LockedError at once. What interrupted writes left behind is removed. The
+// calling thread must be in the namespace that the directory was opened for.
 func (d *Dir) Lock() (release func(), err error) {
 	// Beside the directory and not in it: it must outlast setAside.
-	release, err = lock(d.path + lockSuffix)
+	releaseDir, err := lock(d.path + lockSuffix)
 	if err != nil {
 		return nil, err
+	}
+	releaseNamespace, err := d.claimNamespace()
+	if err != nil {
+		releaseDir()
+		return nil, err
+	}
+	release = func() {
+		releaseNamespace()
+		releaseDir()
 	}
 	if err := Sweep(d.path); err != nil {
 		release()

@@ -17,6 +17,7 @@ func mustOpen(t *testing.T, base string, id Identity) *Dir {
 	if err != nil {
 		t.Fatal(err)
 	}
+	d.mutator = testMutator(base)
 	return d
 }
 

@@ -17,16 +17,17 @@ var ErrLocked = errors.New("locked")
 
 // LockedError names the holder of a lock.
 type LockedError struct {
-	Path string
+	// What is locked: a file, or a network namespace.
+	What string
 	// PID is the holder's, 0 where it could not be read.
 	PID int
 }
 
 func (e *LockedError) Error() string {
 	if e.PID == 0 {
-		return e.Path + " is locked by another process"
+		return e.What + " is locked by another process"
 	}
-	return fmt.Sprintf("%s is locked by process %d", e.Path, e.PID)
+	return fmt.Sprintf("%s is locked by process %d", e.What, e.PID)
 }
 
 // Unwrap lets errors.Is find ErrLocked.
@@ -42,7 +43,7 @@ func lock(path string) (release func(), err error) {
 	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		defer f.Close()
-		return nil, &LockedError{Path: path, PID: holder(f)}
+		return nil, &LockedError{What: path, PID: holder(f)}
 	}
 	if err != nil {
 		f.Close()

@@ -13,7 +13,7 @@ import (
 )
 
 // playing makes this test binary play another process: "lock" holds the lock
-// of a directory, "write" replaces a file for ever.
+// of a directory, "mutator" a name in the network namespace, "write" replaces a file for ever.
 const playing = "STATE_TEST_PLAYS"
 
 func TestMain(m *testing.M) {
@@ -22,6 +22,8 @@ func TestMain(m *testing.M) {
 		goleak.VerifyTestMain(m)
 	case "lock":
 		holdLock(os.Args[1])
+	case "mutator":
+		holdName(os.Args[1])
 	case "write":
 		writeForEver(os.Args[1])
 	}
@@ -32,10 +34,22 @@ func holdLock(base string) {
 	if err != nil {
 		panic(err)
 	}
+	d.mutator = testMutator(base)
 	if _, err := d.Lock(); err != nil {
 		panic(err)
 	}
 	fmt.Println("locked")
+	time.Sleep(time.Hour)
+}
+
+// testMutator keeps a test from meeting what else runs on the host.
+func testMutator(base string) string { return "reconciler/test" + base }
+
+func holdName(name string) {
+	if _, err := (&Dir{mutator: name}).claimNamespace(); err != nil {
+		panic(err)
+	}
+	fmt.Println("claimed")
 	time.Sleep(time.Hour)
 }
 
@@ -56,7 +70,12 @@ func writeForEver(dir string) {
 // play starts another process and returns once it has said its first line.
 func play(t *testing.T, role, arg string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], arg)
+	return playIn(t, exec.Command(os.Args[0], arg), role)
+}
+
+// playIn is play in a process that the caller prepared.
+func playIn(t *testing.T, cmd *exec.Cmd, role string) *exec.Cmd {
+	t.Helper()
 	cmd.Env = append(os.Environ(), playing+"="+role)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
