@@ -102,11 +102,15 @@ func (c *cli) applyLocal(ctx context.Context, o applyOptions, path string) error
 	default:
 		defer release()
 	}
-	l.planner.AllowPrune = o.allowPrune
+	l.planner.AllowPrune, l.planner.Guard.Again = o.allowPrune, l.heldBefore()
 	planned, err := l.planner.Plan(ctx, want, o.planFile != "")
 	if err != nil {
 		return exit(applyUnreadable, err)
 	}
+	if err := l.rememberHold(planned.Guarded); err != nil {
+		return exit(applyFailed, fmt.Errorf("nothing was changed: %w", err))
+	}
+	l.planner.Guard.Again = planned.Guarded > 0
 	if o.planFile != "" {
 		if err := sameAsFile(planned.Plan, o.planFile); err != nil {
 			return err

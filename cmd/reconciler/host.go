@@ -75,6 +75,7 @@ type local struct {
 	cli      *cli
 	settings settings
 	stateDir string
+	revision string // of the tree that was loaded
 	dir      *state.Dir
 	drivers  []driver.Driver
 	planner  engine.Planner
@@ -151,6 +152,7 @@ func (l *local) load(path string) (*resource.Set, error) {
 	if err != nil {
 		return nil, err
 	}
+	l.revision = tree.Revision
 	d, err := desired.Load(tree.FS(), o)
 	if err != nil {
 		return nil, fmt.Errorf("%s is not valid:\n%w", path, err)

@@ -17,6 +17,9 @@ type Guard struct {
 	MaxCount int
 	// AllowEmpty lets everything go.
 	AllowEmpty bool
+	// Again holds all deletions: some were held before, and nobody has
+	// consented since. What was made meanwhile is no reason to let them go.
+	Again bool
 }
 
 // DefaultGuard holds deletions of more than 30 % and more than 10 of our
@@ -41,6 +44,8 @@ func (g Guard) excess(p Plan, have observed.State) string {
 	switch {
 	case gone == 0:
 		return ""
+	case g.Again:
+		return "too many deletions were held before, and nobody has let them go"
 	case gone+protectedOurs(p, have) >= owned:
 		if g.AllowEmpty {
 			return ""

@@ -90,11 +90,14 @@ func (l *loop) repair(ctx context.Context, planned Planned, p *Pass) {
 
 // plan makes a plan by the facts of now, and keeps it for who asks.
 func (l *loop) plan(ctx context.Context, all bool) (Planned, error) {
-	l.planner.AllowPrune = l.ledger.Approved != "" && l.ledger.Approved == l.use.rev.Revision
+	revision := l.use.rev.Revision
+	l.planner.AllowPrune = l.ledger.Approved != "" && l.ledger.Approved == revision
+	l.planner.Guard.Again = l.ledger.Held == revision
 	out, err := l.planner.Plan(ctx, l.use.want, all)
 	if err != nil {
 		return Planned{}, fmt.Errorf("plan revision %s: %w", short(l.use.rev.Revision), err)
 	}
+	l.rememberHold(revision, out.Guarded)
 	if len(out.Have.Blind) == 0 {
 		l.complete = true
 	}
@@ -106,6 +109,19 @@ func (l *loop) plan(ctx context.Context, all bool) (Planned, error) {
 	l.planned = out
 	l.conds.fromPlan(out.Plan)
 	return out, nil
+}
+
+// rememberHold keeps on disk that deletions of a revision are held, before
+// anything it makes could change the proportions that they were judged by.
+func (l *loop) rememberHold(revision string, guarded int) {
+	held := ""
+	if guarded > 0 {
+		held = revision
+	}
+	if held != l.ledger.Held {
+		l.ledger.Held = held
+		l.saveLedger()
+	}
 }
 
 func isDelete(op diff.Op) bool { return op.Verb == diff.Delete }
