@@ -39,7 +39,8 @@ func TestScripts(t *testing.T) {
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){
 					"ip":         ip,
 					"exits":      exits,
-					"eventually": eventually,
+					"eventually": within(patience),
+					"promptly":   within(promptness),
 					"set":        set,
 				},
 				RequireExplicitExec: true,
@@ -108,14 +109,24 @@ func set(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], m[1])
 }
 
-// patience is how long eventually waits.
-const patience = 20 * time.Second
+const (
+	// patience is how long eventually waits.
+	patience = 20 * time.Second
+	// promptness is how long promptly waits: too short for the daemon to look
+	// without having heard of a change. It takes a second at most, by itself.
+	promptness = 2 * time.Second
+)
 
-// eventually PATTERN PROGRAM ARGS… runs a program until its output matches;
-// with ! until it does not. ip works in the namespace of the script.
-func eventually(ts *testscript.TestScript, neg bool, args []string) {
+// within returns a command, PATTERN PROGRAM ARGS…, that runs a program until
+// its output matches; with ! until it does not. ip works in the namespace of
+// the script.
+func within(limit time.Duration) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, neg bool, args []string) { await(ts, neg, limit, args) }
+}
+
+func await(ts *testscript.TestScript, neg bool, limit time.Duration, args []string) {
 	if len(args) < 2 {
-		ts.Fatalf("usage: eventually PATTERN PROGRAM ARGS...")
+		ts.Fatalf("usage: eventually|promptly PATTERN PROGRAM ARGS...")
 	}
 	pattern, err := regexp.Compile("(?m)" + args[0])
 	ts.Check(err)
@@ -123,13 +134,13 @@ func eventually(ts *testscript.TestScript, neg bool, args []string) {
 	if program == "ip" {
 		rest = append([]string{"-n", ts.Getenv("NS")}, rest...)
 	}
-	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(limit); ; time.Sleep(20 * time.Millisecond) {
 		err := ts.Exec(program, rest...)
 		if pattern.MatchString(ts.ReadFile("stdout")) != neg && (err == nil || program != "ip") {
 			return
 		}
 		if time.Now().After(deadline) {
-			ts.Fatalf("%s %s: not within %s (%v)", program, strings.Join(rest, " "), patience, err)
+			ts.Fatalf("%s %s: not within %s (%v)", program, strings.Join(rest, " "), limit, err)
 		}
 	}
 }

@@ -42,6 +42,7 @@ type Driver struct {
 	// not ours, so that the next look need not read whole tables.
 	hints  hints
 	last   last
+	exact  exactly
 	asking asking
 }
 

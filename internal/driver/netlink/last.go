@@ -63,3 +63,23 @@ func (l *look) gather() *resource.Set {
 	l.gathered = len(l.objects)
 	return l.set
 }
+
+// exactly are the links of a wanted set whose list of routes is exact, so that
+// the set need not be gone through at each look.
+type exactly struct {
+	want  *resource.Set
+	links []resource.Link
+}
+
+func (e *exactly) of(want *resource.Set) []resource.Link {
+	if e.want == want {
+		return e.links
+	}
+	*e = exactly{want: want}
+	for _, o := range want.All() {
+		if l, ok := o.Resource.(resource.Link); ok && slices.Contains(l.Policy.Exact, resource.KindRoute) {
+			e.links = append(e.links, l)
+		}
+	}
+	return e.links
+}

@@ -23,15 +23,18 @@ type routeFilter struct {
 	family   uint8
 	table    uint32
 	protocol uint8
+	link     int32 // of any next hop
 }
 
 // hints are dumps that found declared routes of others at the last look.
 type hints map[routeFilter]bool
 
-// routes reads our own routes by a filter of the kernel, then those declared
-// routes that are not among them, or all routes where the query asks for that.
+// routes reads our own routes by a filter of the kernel, those of links whose
+// list is exact, then those declared routes that are not among them; or all
+// routes where the query asks for that.
 func (l *look) routes() error {
-	if l.allRoutes() {
+	links, known := l.exactLinks()
+	if l.allRoutes() || !known {
 		for _, family := range families {
 			if err := l.dumpRoutes(routeFilter{family: family}, nil); err != nil {
 				return err
@@ -44,7 +47,39 @@ func (l *look) routes() error {
 			return err
 		}
 	}
+	if err := l.exactRoutes(links); err != nil {
+		return err
+	}
 	return l.declaredRoutes()
+}
+
+// exactRoutes reads the routes of links on which there may be no others than
+// the declared ones.
+func (l *look) exactRoutes(links []int32) error {
+	for _, link := range links {
+		for _, family := range families {
+			err := l.dumpRoutes(routeFilter{family: family, link: link}, nil)
+			if err != nil && !wire.Is(err, unix.ENODEV) { // gone by now
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// exactLinks are the links whose list of routes is exact. They are known where
+// they are wanted by a name; what a match selects is not decided here.
+func (l *look) exactLinks() (links []int32, known bool) {
+	for _, want := range l.d.exact.of(l.q.Want) {
+		index, found := l.names.byName[want.Name]
+		switch {
+		case !want.Match.IsZero() || !found && want.Type == "":
+			return nil, false
+		case found:
+			links = append(links, index)
+		}
+	}
+	return links, true
 }
 
 // allRoutes reports whether routes are asked for that are neither ours nor
@@ -125,7 +160,7 @@ func (l *look) dumpRoutes(f routeFilter, only map[resource.Key]resource.Route) e
 					return
 				}
 				found = append(found, k)
-				l.d.hints[routeFilter{f.family, r.Table, r.Protocol}] = true
+				l.d.hints[routeFilter{family: f.family, table: r.Table, protocol: r.Protocol}] = true
 			}
 			owner, origin := ownerOf(r.Protocol)
 			l.add(r, owner, origin)
@@ -145,6 +180,9 @@ func (f routeFilter) write(b *wire.Batch) {
 	b.Route(head)
 	if f.table != 0 {
 		b.U32(unix.RTA_TABLE, f.table)
+	}
+	if f.link != 0 {
+		b.U32(unix.RTA_OIF, uint32(f.link))
 	}
 }
 
