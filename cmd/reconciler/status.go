@@ -90,11 +90,7 @@ func (w waiting) met(s engine.Status) bool {
 }
 
 func (c *cli) printStatus(s engine.Status) {
-	if s.InSync {
-		c.printf("in sync")
-	} else {
-		c.printf("NOT in sync")
-	}
+	c.printf("%s", headline(s))
 	for _, line := range urgent(s) {
 		c.printf("  ! %s", line)
 	}
@@ -117,6 +113,17 @@ func (c *cli) printStatus(s engine.Status) {
 	}
 	c.printf("host      %s: %s wanted; up since %s, version %s",
 		s.Host, count(s.Objects, "object"), s.Started.Local().Format(time.DateTime), orElse(s.Version, "development"))
+}
+
+// headline is the first line: a host that is pinned does not follow its source.
+func headline(s engine.Status) string {
+	switch {
+	case s.InSync && s.Pin != nil:
+		return "in sync with the pinned revision, NOT following the source"
+	case s.InSync:
+		return "in sync"
+	}
+	return "NOT in sync"
 }
 
 // urgent lists exceptional states that end by themselves.

@@ -305,8 +305,8 @@ func TestRollbackIsAPinWithADeadline(t *testing.T) {
 		r.hasNot(second)
 		r.raised(CondPinned)
 		r.push("rev-three", manyAddresses(3)) // does not move a pinned host
-		if got := r.engine.Status(); got.Wanted.Revision != "rev-one" || got.Pin == nil {
-			t.Fatalf("wanted %s, pin %v", got.Wanted.Revision, got.Pin)
+		if got := r.engine.Status(); got.Wanted.Revision != "rev-one" || got.Pin == nil || !got.InSync {
+			t.Fatalf("wanted %s, pin %v, in sync %v", got.Wanted.Revision, got.Pin, got.InSync)
 		}
 		r.end()
 		r.start() // a pin outlives the process
@@ -468,8 +468,13 @@ func TestFullDiskHoldsChangesAndRepairs(t *testing.T) {
 		r.host.remove(first, true)
 		r.wait(time.Second)
 		r.has(first)
+		if r.engine.Status().InSync {
+			t.Error("in sync, and the newest revision is not applied")
+		}
 		r.records.full(nil)
-		r.wait(time.Minute)
+		if p, err := r.engine.Sync(t.Context()); err != nil || p.Outcome != OutcomeApplied {
+			t.Errorf("sync with room on the disk: %+v, %v", p, err)
+		}
 		r.inSync("rev-two")
 		r.cleared(CondStateDir)
 	})
@@ -564,6 +569,7 @@ func TestSourceHealth(t *testing.T) {
 		synctest.Wait()
 		r.raised(CondSource)
 		r.has(first)
+		r.inSync("rev-one") // as was last declared
 		r.feed.health <- nil
 		synctest.Wait()
 		r.cleared(CondSource)

@@ -350,8 +350,17 @@ func (l *loop) answerWaiters(p Pass) {
 	l.waiters = nil
 }
 
-// inSync is the short answer to how the host is.
+// inSync is the short answer to how the host is: as the newest revision says,
+// or as the one says that a person pinned.
 func (l *loop) inSync() bool {
-	return l.use != nil && l.planned.Want != nil && l.planned.Plan.InSync() && l.lastPass.Outcome != OutcomeError &&
-		l.pending == nil && !l.conds.raised(CondInvalid) && !l.conds.raised(CondQuarantined)
+	return l.use != nil && l.followsNewest() && l.planned.Want != nil && l.planned.Plan.InSync() &&
+		l.lastPass.Outcome != OutcomeError && l.pending == nil &&
+		!l.conds.raised(CondInvalid) && !l.conds.raised(CondQuarantined)
+}
+
+func (l *loop) followsNewest() bool {
+	if p := l.ledger.Pin; p != nil {
+		return l.use.rev.Revision == p.Revision
+	}
+	return l.seen.Revision == "" || l.use.rev.Revision == l.seen.Revision
 }

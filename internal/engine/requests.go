@@ -46,6 +46,7 @@ func (e *Engine) doPass(ctx context.Context, first func(context.Context, *loop) 
 		if err := first(loopCtx, l); err != nil {
 			return err
 		}
+		l.unsafe = "" // the disk may have room again
 		l.waiters = append(l.waiters, end)
 		l.pass(loopCtx, CauseRequest)
 		return nil
@@ -248,7 +249,6 @@ func (e *Engine) Retry(ctx context.Context) (Pass, error) {
 		}
 		clear(l.failures)
 		clear(l.repairs)
-		l.unsafe = ""
 		l.event(Event{Type: EventRequest, Revision: l.newest, Message: "retry"})
 		return nil
 	})

@@ -49,8 +49,10 @@ type Status struct {
 	Suspended *Lease   `json:"suspended,omitempty"`
 	Pending   *Pending `json:"pending,omitempty"`
 
-	// InSync: the last plan was empty, nothing should be done and cannot, and
-	// no condition is raised that says otherwise.
+	// InSync: the newest revision that was seen (with a pin: the pinned one) is
+	// what the host is made into, the last plan was empty, nothing should be
+	// done and cannot, and no condition is raised that says otherwise. A source
+	// that is unhealthy does not: the host is as was last declared.
 	InSync     bool        `json:"in-sync"`
 	Conditions []Condition `json:"conditions"` // raised ones first, then by type
 
