@@ -80,7 +80,6 @@ func (c *conditions) list() []Condition {
 var noteConditions = map[diff.NoteCode]ConditionType{
 	diff.Absent:      CondAbsent,
 	diff.Ambiguous:   CondAbsent,
-	diff.BackedOff:   CondFailing,
 	diff.Blinded:     CondBlind,
 	diff.Conflict:    CondConflict,
 	diff.Held:        CondHeld,
@@ -99,7 +98,7 @@ func (c *conditions) fromPlan(p diff.Plan) {
 	for _, b := range p.Blind {
 		said[CondBlind] = append(said[CondBlind], b.String()+": "+b.Reason)
 	}
-	for _, t := range []ConditionType{CondAbsent, CondFailing, CondBlind, CondConflict, CondHeld, CondUnsupported, CondTwoManagers} {
+	for _, t := range []ConditionType{CondAbsent, CondBlind, CondConflict, CondHeld, CondUnsupported, CondTwoManagers} {
 		c.set(t, string(t), few(said[t]))
 	}
 }

@@ -434,6 +434,30 @@ func TestBacksOffAndConverges(t *testing.T) {
 	})
 }
 
+func TestFailureGoesWithItsKey(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.host.fail(func(op diff.Op) error {
+			if op.Key == second {
+				return errors.New("no buffer space")
+			}
+			return nil
+		})
+		r.start()
+		r.push("rev-two", twoAddresses)
+		r.wait(10 * time.Minute) // the next try is half a minute away
+		since := r.raised(CondFailing).Since
+		if d := time.Since(since); d < 9*time.Minute {
+			t.Errorf("raised again %s ago, and it never stopped failing", d)
+		}
+		r.push("rev-one", oneAddress)
+		r.cleared(CondFailing)
+		r.inSync("rev-one")
+		if s := r.engine.Status(); s.LastGood.Revision != "rev-one" {
+			t.Errorf("last good is %q", s.LastGood.Revision)
+		}
+	})
+}
+
 func TestTwoManagers(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.start()

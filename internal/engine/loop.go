@@ -43,15 +43,17 @@ type loop struct {
 	// what became of it
 	planned  Planned
 	failures map[resource.Key]intent.Failure
-	repairs  map[resource.Key]intent.Repairs
-	noticed  map[resource.Key]time.Time // since when a key differs
-	late     map[resource.Key]bool      // could not be had when this pass began
-	decided  intent.Instant             // when a decider's answer changes
-	complete bool                       // everything could be read at least once
-	deafAt   intent.Instant             // when events last could not be heard
-	history  history
-	unsaved  bool // history has news that are not on disk
-	lastPass Pass
+	// failedUnder is the revision that the failures were last held against.
+	failedUnder string
+	repairs     map[resource.Key]intent.Repairs
+	noticed     map[resource.Key]time.Time // since when a key differs
+	late        map[resource.Key]bool      // could not be had when this pass began
+	decided     intent.Instant             // when a decider's answer changes
+	complete    bool                       // everything could be read at least once
+	deafAt      intent.Instant             // when events last could not be heard
+	history     history
+	unsaved     bool // history has news that are not on disk
+	lastPass    Pass
 
 	// the apply without a verdict
 	baseline *baseline

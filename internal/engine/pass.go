@@ -105,6 +105,7 @@ func (l *loop) plan(ctx context.Context, all bool) (Planned, error) {
 		out.Plan = out.Plan.Hold("not everything could be read since the start", isDelete)
 	}
 	l.forgetHealed(out.Plan)
+	l.failingCondition()
 	l.explain(&out.Plan)
 	l.planned = out
 	l.conds.fromPlan(out.Plan)
@@ -130,6 +131,7 @@ func isDelete(op diff.Op) bool { return op.Verb == diff.Delete }
 func (l *loop) decide(want *resource.Set, have observed.State) (*resource.Set, []diff.Note) {
 	now := l.now().At
 	l.decided = intent.Never
+	l.forgetUnwanted(want, have)
 	var keys []resource.Key
 	var notes []diff.Note
 	hold := func(k resource.Key, until intent.Instant, n diff.Note) {
@@ -147,23 +149,6 @@ func (l *loop) decide(want *resource.Set, have observed.State) (*resource.Set, [
 		hold(k, r.Until, diff.Note{Code: diff.TwoManagers, Key: k, Text: text})
 	}
 	return intent.LeaveAlone(want, have.Objects, keys), notes
-}
-
-// forgetHealed drops failures of keys that were tried and need nothing more.
-func (l *loop) forgetHealed(p diff.Plan) {
-	if len(l.failures) == 0 {
-		return
-	}
-	open := make(map[resource.Key]bool, len(p.Ops))
-	for _, op := range p.Ops {
-		open[op.Key] = true
-	}
-	now := l.now().At
-	for k, f := range l.failures {
-		if f.Until <= now && !open[k] {
-			delete(l.failures, k)
-		}
-	}
 }
 
 // explain says of each operation that repairs drift since when it is needed.
