@@ -87,7 +87,7 @@ func (w *writer) collect() {
 		case resource.Route:
 			w.route(r)
 		case resource.Rule:
-			w.rules = append(w.rules, r)
+			w.rule(r)
 		}
 	}
 }
@@ -149,7 +149,28 @@ func (w *writer) port(p resource.Port) {
 	}
 }
 
+// wordless reports, and remarks, what the configuration has no word for.
+func (w *writer) wordless(r resource.Resource, what string) bool {
+	if what != "" {
+		w.remark("%s %s: it has %s", r.Key().Kind, r.Key().Name, what)
+	}
+	return what != ""
+}
+
+func (w *writer) rule(r resource.Rule) {
+	if !w.wordless(r, r.Other) {
+		w.rules = append(w.rules, r)
+	}
+}
+
 func (w *writer) route(r resource.Route) {
+	other := r.Other
+	if r.TOS != 0 {
+		other = "a type of service"
+	}
+	if w.wordless(r, other) {
+		return
+	}
 	for _, dev := range r.Parents() {
 		if w.on[dev] == nil {
 			w.remark("route %s: it leads to interface %q", r.Key().Name, dev)

@@ -37,19 +37,23 @@ type NextHop struct {
 	Onlink bool       `json:"onlink,omitempty"`
 }
 
-// Route is identified by table, destination and metric; its family is the
-// destination's.
+// Route is identified by table, destination, metric and, where it has one, type
+// of service; its family is the destination's.
 type Route struct {
-	To       netip.Prefix `json:"to"` // masked; 0.0.0.0/0 and ::/0 are the defaults
-	Table    uint32       `json:"table"`
-	Metric   uint32       `json:"metric,omitempty"`
-	Type     RouteType    `json:"type,omitempty"`
-	Hops     []NextHop    `json:"hops,omitempty"`
-	PrefSrc  netip.Addr   `json:"src,omitzero"`
-	Scope    Scope        `json:"scope,omitempty"`
-	MTU      uint32       `json:"mtu,omitempty"` // bytes, of the path
-	Protocol uint8        `json:"protocol,omitempty"`
-	Adopt    bool         `json:"adopt,omitempty"`
+	To      netip.Prefix `json:"to"` // masked; 0.0.0.0/0 and ::/0 are the defaults
+	Table   uint32       `json:"table"`
+	Metric  uint32       `json:"metric,omitempty"`
+	Type    RouteType    `json:"type,omitempty"`
+	Hops    []NextHop    `json:"hops,omitempty"`
+	PrefSrc netip.Addr   `json:"src,omitzero"`
+	Scope   Scope        `json:"scope,omitempty"`
+	MTU     uint32       `json:"mtu,omitempty"` // bytes, of the path
+	// Other is the text of what the kernel's route has beyond all this. No
+	// wanted route has any, nor a type of service.
+	Other    string `json:"other,omitempty"`
+	TOS      uint8  `json:"tos,omitempty"`
+	Protocol uint8  `json:"protocol,omitempty"`
+	Adopt    bool   `json:"adopt,omitempty"`
 }
 
 // RouteKey identifies a route.
@@ -68,7 +72,13 @@ func RouteKey(to netip.Prefix, table, metric uint32) Key {
 }
 
 // Key identifies the route.
-func (r Route) Key() Key { return RouteKey(r.To, r.Table, r.Metric) }
+func (r Route) Key() Key {
+	k := RouteKey(r.To, r.Table, r.Metric)
+	if r.TOS != 0 {
+		k.Name += " tos 0x" + strconv.FormatUint(uint64(r.TOS), 16)
+	}
+	return k
+}
 
 // Requires the links of its next hops.
 func (r Route) Requires() []Key {
@@ -105,6 +115,7 @@ func (r Route) Equal(o Resource) bool {
 	b, ok := o.(Route)
 	return ok && r.To == b.To && r.Table == b.Table && r.Metric == b.Metric && r.Type == b.Type &&
 		r.PrefSrc == b.PrefSrc && r.Scope == b.Scope && r.MTU == b.MTU && r.Protocol == b.Protocol &&
+		r.TOS == b.TOS && r.Other == b.Other &&
 		slices.Equal(r.Hops, b.Hops)
 }
 
@@ -134,7 +145,20 @@ func (r Route) Inherit(have Resource) Resource {
 		}
 		r.Hops = hops
 	}
+	if h.Protocol != Protocol && !r.Adopt {
+		r.Other = r.otherOf(h)
+	}
 	return r
+}
+
+// otherOf keeps what is beyond words on a route of somebody else's, while no
+// change of the route must drop it.
+func (r Route) otherOf(have Route) string {
+	r.Other = have.Other
+	if r.Equal(have) {
+		return have.Other
+	}
+	return ""
 }
 
 // direct reports a route whose destination is on the link itself.
@@ -174,6 +198,7 @@ func (r Route) Fields() []Field {
 	f.add("src", addrText(r.PrefSrc))
 	f.add("scope", string(r.Scope))
 	f.add("mtu", number(uint64(r.MTU)))
+	f.add("other", r.Other)
 	f.add("protocol", number(uint64(r.Protocol)))
 	return f
 }

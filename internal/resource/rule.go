@@ -74,8 +74,11 @@ type Rule struct {
 	Goto     uint32       `json:"goto,omitempty"` // a priority
 	// SuppressPrefixLen ignores routes of the table with a prefix this short or shorter.
 	SuppressPrefixLen Opt[uint32] `json:"suppress-prefixlength,omitzero"`
-	Protocol          uint8       `json:"protocol,omitempty"`
-	Adopt             bool        `json:"adopt,omitempty"`
+	// Other is the text of what the kernel's rule has beyond all this. No
+	// wanted rule has any.
+	Other    string `json:"other,omitempty"`
+	Protocol uint8  `json:"protocol,omitempty"`
+	Adopt    bool   `json:"adopt,omitempty"`
 }
 
 // RuleKey identifies a rule.
@@ -146,6 +149,7 @@ func (r Rule) Fields() []Field {
 	f.add("table", number(uint64(r.Table)))
 	f.add("goto", number(uint64(r.Goto)))
 	addOpt(&f, "suppress-prefixlength", r.SuppressPrefixLen)
+	f.add("other", r.Other)
 	f.add("protocol", number(uint64(r.Protocol)))
 	return f
 }

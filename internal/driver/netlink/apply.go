@@ -23,6 +23,8 @@ var (
 	// ErrNoMark is an address that was to be adopted, on a kernel that keeps
 	// its mark as it was made.
 	ErrNoMark = errors.New("this kernel does not change the mark of an address")
+	// ErrOther is a rule that was read with what this build cannot write.
+	ErrOther = errors.New("this build cannot write")
 )
 
 // sendOps is how many operations are encoded before they are sent.

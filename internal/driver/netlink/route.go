@@ -199,8 +199,8 @@ func tableByte(table uint32) uint8 {
 }
 
 // readRoute reads an RTM_NEWROUTE or RTM_DELROUTE. Entries of the kernel's
-// cache are none, nor are routes with a type of service, which no declared
-// route can stand for.
+// cache are none, nor are routes for some sources only, which no declared route
+// can stand for.
 func (l *look) readRoute(m wire.Message) (resource.Route, bool) {
 	if len(m.Body) < unix.SizeofRtMsg || m.Type != unix.RTM_NEWROUTE && m.Type != unix.RTM_DELROUTE {
 		return resource.Route{}, false
@@ -208,10 +208,10 @@ func (l *look) readRoute(m wire.Message) (resource.Route, bool) {
 	h := m.Body
 	flags := wire.U32(h[8:])
 	is4 := h[0] == unix.AF_INET
-	if flags&unix.RTM_F_CLONED != 0 || h[3] != 0 || !is4 && h[0] != unix.AF_INET6 {
+	if flags&unix.RTM_F_CLONED != 0 || h[2] != 0 || !is4 && h[0] != unix.AF_INET6 {
 		return resource.Route{}, false
 	}
-	r := resource.Route{Table: uint32(h[4]), Protocol: h[5], Scope: scopeName(h[6]), Type: routeType(h[7])}
+	r := resource.Route{Table: uint32(h[4]), TOS: h[3], Protocol: h[5], Scope: scopeName(h[6]), Type: routeType(h[7])}
 	dst := netip.IPv6Unspecified()
 	if is4 {
 		dst = netip.IPv4Unspecified()
@@ -229,11 +229,11 @@ func (l *look) readRoute(m wire.Message) (resource.Route, bool) {
 		case unix.RTA_PREFSRC:
 			r.PrefSrc = wire.IP(a.Value)
 		case unix.RTA_METRICS:
-			r.MTU = readMetrics(a.Value)
+			readMetrics(&r, a.Value)
 		case unix.RTA_MULTIPATH:
-			l.readHops(a.Value)
+			l.readHops(&r, a.Value)
 		default:
-			l.readHop(&one, a.Type, a.Value)
+			l.readHop(&r, &one, a)
 		}
 	}
 	r.To = netip.PrefixFrom(dst, int(h[1]))
@@ -248,34 +248,27 @@ func routeType(v uint8) resource.RouteType {
 	return resource.RouteType(number(v))
 }
 
-func readMetrics(v []byte) uint32 {
-	for a := wire.Attributes(v); a.Next(); {
-		if a.Type == unix.RTAX_MTU {
-			return wire.U32(a.Value)
-		}
-	}
-	return 0
-}
-
-func (l *look) readHop(hop *resource.NextHop, kind uint16, v []byte) {
-	switch kind {
+func (l *look) readHop(r *resource.Route, hop *resource.NextHop, a wire.Attrs) {
+	switch a.Type {
 	case unix.RTA_GATEWAY:
-		hop.Via = wire.IP(v)
+		hop.Via = wire.IP(a.Value)
 	case unix.RTA_VIA:
-		hop.Via = wire.Via(v)
+		hop.Via = wire.Via(a.Value)
 	case unix.RTA_OIF:
-		hop.Dev = l.names.byIndex[int32(wire.U32(v))]
+		hop.Dev = l.names.byIndex[int32(wire.U32(a.Value))]
+	default:
+		readRouteOther(r, a.Type, a.Value)
 	}
 }
 
-func (l *look) readHops(v []byte) {
+func (l *look) readHops(r *resource.Route, v []byte) {
 	wire.NextHops(v, func(n wire.NextHop) {
 		hop := resource.NextHop{
 			Dev: l.names.byIndex[n.Index], Weight: uint16(n.Hops) + 1, Onlink: n.Flags&unix.RTNH_F_ONLINK != 0,
 		}
 		for a := n.Attrs; a.Next(); {
 			if a.Type != unix.RTA_OIF {
-				l.readHop(&hop, a.Type, a.Value)
+				l.readHop(r, &hop, a)
 			}
 		}
 		l.hops = append(l.hops, hop)

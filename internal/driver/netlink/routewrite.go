@@ -120,7 +120,7 @@ func (w *writer) deleteRoute(b *wire.Batch, r resource.Route) {
 
 func routeHead(r resource.Route) unix.RtMsg {
 	return unix.RtMsg{
-		Family: family(r.To.Addr().Is4()), Dst_len: uint8(r.To.Bits()),
+		Family: family(r.To.Addr().Is4()), Dst_len: uint8(r.To.Bits()), Tos: r.TOS,
 		Table: tableByte(r.Table), Type: routeTypeNumber(r.Type),
 	}
 }

@@ -1,6 +1,7 @@
 package netlink
 
 import (
+	"fmt"
 	"net/netip"
 
 	"golang.org/x/sys/unix"
@@ -69,7 +70,11 @@ func readRule(m wire.Message) (r resource.Rule, ok bool) {
 	r.TOS = h[3]
 	r.Table = uint32(h[4])
 	r.Action = ruleAction(h[7])
-	r.Not = wire.U32(h[8:])&unix.FIB_RULE_INVERT != 0
+	flags := wire.U32(h[8:])
+	r.Not = flags&unix.FIB_RULE_INVERT != 0
+	if flags&fraFindSource != 0 {
+		r.Other = "find_saddr"
+	}
 	for a := wire.After(h, unix.SizeofRtMsg); a.Next(); {
 		readRuleAttr(&r, h, a.Type, a.Value)
 	}
@@ -111,6 +116,8 @@ func readRuleAttr(r *resource.Rule, h []byte, kind uint16, v []byte) {
 		r.SPort = ports(v)
 	case unix.FRA_DPORT_RANGE:
 		r.DPort = ports(v)
+	default:
+		readRuleOther(r, kind, v)
 	}
 }
 
@@ -124,6 +131,9 @@ func ports(v []byte) resource.PortRange {
 // writeRule writes the requests of a round and returns how many rounds there
 // are. A rule cannot be changed: the new one stands before the old one goes.
 func (w *writer) writeRule(b *wire.Batch, op *diff.Op, round int) (int, error) {
+	if to, ok := op.To.(resource.Rule); ok && to.Other != "" {
+		return 0, fmt.Errorf("%w: %s", ErrOther, to.Other) // without it the rule would match more
+	}
 	switch op.Verb {
 	case diff.Create:
 		encodeRule(b, unix.RTM_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, op.To.(resource.Rule))
