@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +10,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"reconciler/internal/engine"
 )
 
 // netnsPath is where a network namespace given by --netns lies.
@@ -28,6 +31,30 @@ func (c *cli) enter() error {
 	}
 	if err := enterNetns(netnsPath(c.netns)); err != nil {
 		return fmt.Errorf("enter network namespace %s: %w", c.netns, err)
+	}
+	return nil
+}
+
+// named tells whether a path still means the network namespace of the program,
+// as engine.Config.Namespace has it.
+func named(path string) error {
+	var fs unix.Statfs_t
+	var there, here unix.Stat_t
+	err := unix.Statfs(path, &fs)
+	if err == nil {
+		err = unix.Stat(path, &there)
+	}
+	switch {
+	case errors.Is(err, unix.ENOENT), err == nil && fs.Type != unix.NSFS_MAGIC:
+		return fmt.Errorf("%w: %s no longer names it", engine.ErrNamespaceGone, path)
+	case err != nil:
+		return nil // not to be looked at is not gone
+	}
+	if err := unix.Stat("/proc/self/ns/net", &here); err != nil {
+		return nil
+	}
+	if there.Dev != here.Dev || there.Ino != here.Ino {
+		return fmt.Errorf("%w: %s names another one", engine.ErrNamespaceReplaced, path)
 	}
 	return nil
 }

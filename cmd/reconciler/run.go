@@ -161,10 +161,15 @@ func (d *daemon) makeEngine() error {
 	if err != nil {
 		return exit(exitUsage, err)
 	}
+	var namespace func() error
+	if d.cli.netns != "" {
+		namespace = func() error { return named(netnsPath(d.cli.netns)) }
+	}
 	d.engine, err = engine.New(engine.Config{
 		Source: src, Snapshots: store, Records: d.dir, Drivers: d.drivers, Settings: s,
 		Host: d.settings.Hostname, Version: version,
 		Log: d.cli.log, Registry: d.registry, Notify: engine.SystemdNotifier(os.Getenv),
+		Namespace: namespace,
 	})
 	return err
 }

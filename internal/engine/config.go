@@ -84,6 +84,10 @@ type Config struct {
 	// Enter runs a function on a thread in the network namespace that the
 	// drivers work in. Nil where it is the process's own.
 	Enter func(func())
+	// Namespace tells what became of the network namespace that the drivers
+	// work in: nil, ErrNamespaceGone or ErrNamespaceReplaced. Nil where it has
+	// no name to lose.
+	Namespace func() error
 }
 
 const (
@@ -121,6 +125,9 @@ func (c Config) checked() (Config, error) {
 	}
 	if c.Enter == nil {
 		c.Enter = func(f func()) { f() }
+	}
+	if c.Namespace == nil {
+		c.Namespace = func() error { return nil }
 	}
 	return c, nil
 }

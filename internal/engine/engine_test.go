@@ -3,8 +3,10 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -599,6 +601,38 @@ func TestSourceHealth(t *testing.T) {
 		r.cleared(CondSource)
 		if got := r.metric("source_healthy"); got != 1 {
 			t.Errorf("source_healthy is %v", got)
+		}
+	})
+}
+
+func TestNamespaceGoneAndReplaced(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		var became atomic.Pointer[error]
+		r.namespace = func() error {
+			if err := became.Load(); err != nil {
+				return *err
+			}
+			return nil
+		}
+		r.start()
+		r.push("rev-one", oneAddress)
+		gone := fmt.Errorf("%w: a test", ErrNamespaceGone)
+		became.Store(&gone)
+		r.wait(time.Minute)
+		r.raised(CondNamespace)
+		r.host.remove(first, true)
+		r.wait(time.Minute)
+		r.hasNot(first)
+		if r.engine.Status().InSync {
+			t.Error("in sync in a namespace that is gone")
+		}
+		replaced := fmt.Errorf("%w: a test", ErrNamespaceReplaced)
+		became.Store(&replaced)
+		r.wait(time.Minute)
+		stop := r.stop
+		r.stop = nil
+		if err := stop(); !errors.Is(err, ErrNamespaceReplaced) {
+			t.Errorf("run ended with %v", err)
 		}
 	})
 }

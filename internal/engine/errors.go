@@ -13,6 +13,12 @@ var (
 	ErrNoDesired = errors.New("no valid desired state yet")             // plan
 	ErrRange     = errors.New("time is out of range")                   // suspend, rollback
 	ErrBusy      = errors.New("another revision waits for its verdict") // apply
+
+	// ErrNamespaceGone: the network namespace has no name any more.
+	ErrNamespaceGone = errors.New("network namespace is gone")
+	// ErrNamespaceReplaced: its name means another one now. It ends Run, for a
+	// new start in that one.
+	ErrNamespaceReplaced = errors.New("network namespace was replaced")
 )
 
 // PanicError is a panic of one of the engine's goroutines.

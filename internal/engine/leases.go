@@ -26,7 +26,9 @@ func (l *loop) pin() intent.Pin {
 func (l *loop) suspended() bool { return l.mode == Suspended || l.ledger.Suspended != nil }
 
 // enforcing reports whether plans are carried out.
-func (l *loop) enforcing() bool { return l.mode == Enforce && !l.suspended() }
+func (l *loop) enforcing() bool {
+	return l.mode == Enforce && !l.suspended() && !l.conds.raised(CondNamespace)
+}
 
 // expire drops the leases that are over.
 func (l *loop) expire() {

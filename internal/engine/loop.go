@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -104,6 +105,10 @@ func (l *loop) Run(ctx context.Context) error {
 			l.changed(ctx)
 			timers.eventDone(began)
 		case <-timers.resync.C:
+			if err := l.checkNamespace(); err != nil {
+				l.stop()
+				return err
+			}
 			l.resync(ctx)
 			timers.resync.Reset(l.Settings.Resync)
 		case <-timers.due.C:
@@ -122,6 +127,21 @@ func (l *loop) stop() {
 	l.leave()
 	l.saveHistory()
 	l.publish()
+}
+
+// checkNamespace keeps us from writing where nobody can look any more. Its error
+// says that the work is to go on in another namespace.
+func (l *loop) checkNamespace() error {
+	err := l.Namespace()
+	if errors.Is(err, ErrNamespaceReplaced) {
+		return err
+	}
+	message := ""
+	if err != nil {
+		message = err.Error() + "; nothing is changed there"
+	}
+	l.conds.set(CondNamespace, "NoName", message)
+	return nil
 }
 
 // resync looks at everything, whatever was heard.

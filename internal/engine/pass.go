@@ -340,7 +340,7 @@ func (l *loop) answerWaiters(p Pass) {
 func (l *loop) inSync() bool {
 	return l.use != nil && l.followsNewest() && l.planned.Want != nil && l.planned.Plan.InSync() &&
 		l.lastPass.Outcome != OutcomeError && l.pending == nil &&
-		!l.conds.raised(CondInvalid) && !l.conds.raised(CondQuarantined)
+		!l.conds.raised(CondInvalid) && !l.conds.raised(CondQuarantined) && !l.conds.raised(CondNamespace)
 }
 
 func (l *loop) followsNewest() bool {

@@ -26,18 +26,19 @@ import (
 // rig is an engine on a host in memory, with real files for its state, inside
 // a bubble of time that stands still while anybody works.
 type rig struct {
-	t        *testing.T
-	host     *host
-	feed     *feed
-	dir      string
-	records  *records
-	settings Settings
-	registry *prometheus.Registry
-	notify   Notifier
-	boot     string
-	engine   *Engine
-	stop     func() error
-	began    time.Time
+	t         *testing.T
+	host      *host
+	feed      *feed
+	dir       string
+	records   *records
+	settings  Settings
+	registry  *prometheus.Registry
+	notify    Notifier
+	boot      string
+	namespace func() error
+	engine    *Engine
+	stop      func() error
+	began     time.Time
 }
 
 // bubble runs a test with a rig.
@@ -74,7 +75,7 @@ func (r *rig) start() {
 	}
 	r.engine, err = New(Config{
 		Source: r.feed, Snapshots: store, Records: r.records, Drivers: []driver.Driver{r.host}, Settings: r.settings,
-		Host: "edge1", Log: log, Registry: r.registry, Clock: r.clock(r.boot), Notify: r.notify,
+		Host: "edge1", Log: log, Registry: r.registry, Clock: r.clock(r.boot), Notify: r.notify, Namespace: r.namespace,
 	})
 	if err != nil {
 		r.t.Fatal(err)

@@ -105,13 +105,15 @@ const (
 	CondSuspended   ConditionType = "Suspended"       // plans only
 	CondStateDir    ConditionType = "StateDir"        // the state directory cannot be written
 	CondStateLost   ConditionType = "StateLost"       // a file of the state directory was corrupt and set aside
+	CondNamespace   ConditionType = "NamespaceGone"   // the network namespace has lost its name
 	CondWatch       ConditionType = "WatchLost"       // no events are heard; the resync timer works on
 )
 
 // conditionTypes lists all conditions, in the order of their constants.
 var conditionTypes = []ConditionType{
 	CondSource, CondInvalid, CondNoTree, CondQuarantined, CondUnconfirmed, CondHeld, CondFailing, CondUnfinished,
-	CondTwoManagers, CondBlind, CondUnsupported, CondAbsent, CondConflict, CondPinned, CondSuspended, CondStateDir, CondStateLost, CondWatch,
+	CondTwoManagers, CondBlind, CondUnsupported, CondAbsent, CondConflict, CondPinned, CondSuspended, CondStateDir, CondStateLost,
+	CondNamespace, CondWatch,
 }
 
 // Condition is one of them, with what is to be known.
