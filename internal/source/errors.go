@@ -15,8 +15,8 @@ var (
 	ErrEmpty = errors.New("empty")
 	// ErrNoRef: the repository has no such branch, tag or commit.
 	ErrNoRef = errors.New("no such ref")
-	// ErrRewritten: the branch no longer contains the commit that was taken
-	// from it last.
+	// ErrRewritten: the branch no longer contains the commit of it that was
+	// accepted last.
 	ErrRewritten = errors.New("rewritten")
 	// ErrTooLarge: a bound is exceeded.
 	ErrTooLarge = errors.New("too large")

@@ -34,7 +34,7 @@ type GitOptions struct {
 	Cache string
 	// Poll is the time between two looks, ±10 %. Default 60 s.
 	Poll time.Duration
-	// AllowRewrite takes commits that do not descend from the last one.
+	// AllowRewrite takes commits that do not descend from the one accepted last.
 	AllowRewrite bool
 	// Timeout bounds each operation, a download at five times as much.
 	// Default 60 s.
@@ -94,6 +94,7 @@ type git struct {
 	cache  *cache
 	wake   chan struct{}
 	asks
+	words
 
 	taken    string // commit delivered last
 	failures int    // in a row
@@ -150,6 +151,7 @@ func (g *git) Run(ctx context.Context, deliver func(Tree), health func(error)) e
 		case asked = <-g.asks:
 		case <-timer.C:
 		}
+		g.settle()
 		tree, err := g.look(ctx)
 		if ctx.Err() != nil {
 			return nil
@@ -157,11 +159,23 @@ func (g *git) Run(ctx context.Context, deliver func(Tree), health func(error)) e
 		health(err)
 		if tree != nil {
 			deliver(*tree)
+			g.settle()
 		}
 		if asked != nil {
 			asked <- err
 		}
 		timer.Reset(g.pause(err))
+	}
+}
+
+// settle writes down what was accepted meanwhile.
+func (g *git) settle() {
+	revision := g.accepted.Swap(nil)
+	if revision == nil {
+		return
+	}
+	if err := g.cache.Settle(*revision); err != nil {
+		g.opt.Log.Warn("remember what was accepted", "source", g.name, "error", err)
 	}
 }
 
@@ -203,8 +217,13 @@ func (g *git) look(ctx context.Context) (*Tree, error) {
 	if err != nil {
 		return nil, fmt.Errorf("take commit %s: %w", t.Commit, err)
 	}
-	if err := g.cache.Accept(t.Commit); err != nil {
+	if err := g.cache.Take(t.Commit); err != nil {
 		return nil, err
+	}
+	if g.forgiven.Swap(false) {
+		if err := g.cache.Settle(t.Commit); err != nil {
+			return nil, err
+		}
 	}
 	g.taken = t.Commit
 	return &tree, nil
@@ -241,7 +260,7 @@ func (g *git) tryObtain(ctx context.Context, t target) (Tree, error) {
 			return Tree{}, fmt.Errorf("fetch: %w", err)
 		}
 	}
-	if !g.opt.AllowRewrite {
+	if !g.opt.AllowRewrite && !g.forgiven.Load() {
 		if err := g.cache.Forward(ctx, t.Commit); err != nil {
 			return Tree{}, err
 		}

@@ -43,7 +43,9 @@ type cache struct {
 // accepted is the content of accepted.json.
 type accepted struct {
 	Origin string `json:"origin"`
-	Commit string `json:"commit"`
+	Commit string `json:"commit"` // taken last
+	// Base is the one that was in force last: history must lead on from it.
+	Base string `json:"base,omitempty"`
 }
 
 func newCache(opt GitOptions, shown string) *cache {
@@ -144,9 +146,27 @@ func (c *cache) last() accepted {
 	return a
 }
 
-// Accept remembers the commit that was taken.
-func (c *cache) Accept(commit string) error {
-	a := accepted{Origin: c.origin, Commit: commit}
+// Take remembers the commit that was taken.
+func (c *cache) Take(commit string) error {
+	a := c.last()
+	if a.Origin != c.origin {
+		a = accepted{Origin: c.origin}
+	}
+	a.Commit = commit
+	return c.remember(a)
+}
+
+// Settle remembers the commit that is in force, if it is one of this place.
+func (c *cache) Settle(commit string) error {
+	a := c.last()
+	if a.Origin != c.origin || !isHash(commit) || !c.Has(commit) {
+		return nil
+	}
+	a.Base = commit
+	return c.remember(a)
+}
+
+func (c *cache) remember(a accepted) error {
 	if c.last() == a {
 		return nil
 	}
@@ -164,7 +184,7 @@ func (c *cache) Accept(commit string) error {
 // was taken last from the same place.
 func (c *cache) Forward(ctx context.Context, commit string) error {
 	last := c.last()
-	if last.Origin != c.origin || last.Commit == commit {
+	if last.Origin != c.origin || last.Base == "" || last.Base == commit || last.Commit == commit {
 		return nil
 	}
 	head, err := object.GetCommit(c.open(), plumbing.NewHash(commit))
@@ -173,7 +193,7 @@ func (c *cache) Forward(ctx context.Context, commit string) error {
 	}
 	found := errors.New("found")
 	err = object.NewCommitPreorderIter(head, nil, nil).ForEach(func(c *object.Commit) error {
-		if c.Hash.String() == last.Commit {
+		if c.Hash.String() == last.Base {
 			return found
 		}
 		return ctx.Err()
@@ -182,7 +202,7 @@ func (c *cache) Forward(ctx context.Context, commit string) error {
 	case errors.Is(err, found):
 		return nil
 	case err == nil:
-		return fmt.Errorf("%w: it does not descend from %s, which was taken last", ErrRewritten, last.Commit)
+		return fmt.Errorf("%w: it does not descend from %s, which was accepted last", ErrRewritten, last.Base)
 	case ctx.Err() != nil:
 		return ctx.Err()
 	}

@@ -67,11 +67,11 @@ func TestGitOverHTTPS(t *testing.T) {
 	repo.push("a.yaml", "one")
 	f := newForge(t, repo)
 	r := start(t, repo.source(f.options()))
-	if got := show(r.tree(1, 10*time.Second)); got != "a.yaml=one;" {
+	if got := show(r.tree(1, waitLong)); got != "a.yaml=one;" {
 		t.Errorf("got %s", got)
 	}
 	second := repo.push("b.yaml", "two")
-	if got := r.tree(2, 5*time.Second); got.Revision != second || show(got) != "a.yaml=one;b.yaml=two;" {
+	if got := r.tree(2, waitLong); got.Revision != second || show(got) != "a.yaml=one;b.yaml=two;" {
 		t.Errorf("got %s %s", got.Revision, show(got))
 	}
 	if n := f.packs.Load(); n != 2 {
@@ -86,15 +86,15 @@ func TestGitTokenIsReadEachTimeAndNeverShown(t *testing.T) {
 	must(t, os.WriteFile(f.tokenFile, []byte("stolen-and-0ld"), 0o600))
 	s := repo.source(f.options())
 	r := start(t, s)
-	err := r.sick(5*time.Second, isErr(ErrAuth))
+	err := r.sick(waitLong, isErr(ErrAuth))
 	if strings.Contains(err.Error(), "stolen") || strings.Contains(s.String(), "stolen") {
 		t.Errorf("the token is shown: %v", err)
 	}
 	must(t, os.WriteFile(f.tokenFile, []byte(token), 0o600))
-	r.tree(1, 5*time.Second)
-	r.well(time.Second)
+	r.tree(1, waitLong)
+	r.well(waitLong)
 	must(t, os.Remove(f.tokenFile))
-	r.sick(5*time.Second, isErr(ErrAuth))
+	r.sick(waitLong, isErr(ErrAuth))
 }
 
 func isErr(want error) func(error) bool {
@@ -108,7 +108,7 @@ func TestGitWantsATrustedCertificate(t *testing.T) {
 	opt := f.options()
 	opt.CAFile = ""
 	r := start(t, repo.source(opt))
-	err := r.sick(5*time.Second, isErr(ErrUnreachable))
+	err := r.sick(waitLong, isErr(ErrUnreachable))
 	if !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("got %v", err)
 	}
@@ -130,10 +130,10 @@ func TestGitCredentialsInTheURL(t *testing.T) {
 		t.Errorf("named %s", s)
 	}
 	r := start(t, s)
-	r.tree(1, 5*time.Second)
+	r.tree(1, waitLong)
 	f.CloseClientConnections()
 	f.Close()
-	if err := r.sick(5*time.Second, isErr(ErrUnreachable)); strings.Contains(err.Error(), token) {
+	if err := r.sick(waitLong, isErr(ErrUnreachable)); strings.Contains(err.Error(), token) {
 		t.Errorf("shown: %v", err)
 	}
 }
@@ -182,7 +182,7 @@ func TestGitRedirects(t *testing.T) {
 			opt := f.options()
 			opt.URL = gate.URL + "/repo.git"
 			r := start(t, repo.source(opt))
-			err := r.sick(5*time.Second, isErr(ErrUnreachable))
+			err := r.sick(waitLong, isErr(ErrUnreachable))
 			if !strings.Contains(err.Error(), "redirect") {
 				t.Errorf("got %v", err)
 			}
@@ -216,15 +216,15 @@ func TestGitHangingServer(t *testing.T) {
 	opt := f.options()
 	opt.Timeout = 300 * time.Millisecond
 	r := start(t, repo.source(opt))
-	r.sick(3*time.Second, isErr(ErrUnreachable))
+	r.sick(waitLong, isErr(ErrUnreachable))
 	hang.Store("POST")
 	wait(t, 10*time.Second, "a download that hangs", func() bool { return f.lists.Load() > 2 })
 	if n := r.count(); n != 0 {
 		t.Fatalf("%d trees from a server that hangs", n)
 	}
 	hang.Store("")
-	r.tree(1, 10*time.Second)
-	r.well(time.Second)
+	r.tree(1, waitLong)
+	r.well(waitLong)
 }
 
 // A host that accepts and never says a word, not even of TLS.
@@ -235,7 +235,7 @@ func TestGitSilentHost(t *testing.T) {
 	repo := newRepository(t)
 	began := time.Now()
 	r := start(t, repo.source(GitOptions{URL: "https://" + silent.Addr().String() + "/r.git", Timeout: 300 * time.Millisecond}))
-	r.sick(3*time.Second, isErr(ErrUnreachable))
+	r.sick(waitLong, isErr(ErrUnreachable))
 	if took := time.Since(began); took > 2*time.Second {
 		t.Errorf("took %v", took)
 	}
@@ -255,7 +255,7 @@ func TestGitServerThatCloses(t *testing.T) {
 		honest.ServeHTTP(w, r)
 	})
 	r := start(t, repo.source(f.options()))
-	r.sick(5*time.Second, isErr(ErrUnreachable))
+	r.sick(waitLong, isErr(ErrUnreachable))
 	after.Store(2000) // enough for the refs, in the middle of the pack
 	for range 3 {
 		r.source.Sync()
@@ -265,8 +265,8 @@ func TestGitServerThatCloses(t *testing.T) {
 		t.Fatalf("%d trees out of a cut answer", n)
 	}
 	after.Store(-1)
-	r.tree(1, 5*time.Second)
-	r.well(time.Second)
+	r.tree(1, waitLong)
+	r.well(waitLong)
 }
 
 // cutting ends the connection after so many bytes.
@@ -300,7 +300,7 @@ func TestGitBoundsWhatAServerSends(t *testing.T) {
 	ca := t.TempDir() + "/ca"
 	must(t, os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: endless.Certificate().Raw}), 0o644))
 	r := start(t, repo.source(GitOptions{URL: endless.URL, CAFile: ca, Timeout: 20 * time.Second}))
-	r.sick(20*time.Second, func(error) bool { return true })
+	r.sick(waitLong, func(error) bool { return true })
 }
 
 // 5,000 commits are polled as cheaply as one: the refs are listed and nothing
@@ -313,7 +313,7 @@ func TestGitPollOfALongHistory(t *testing.T) {
 	opt.Poll = 20 * time.Millisecond
 	began := time.Now()
 	r := start(t, repo.source(opt))
-	r.tree(1, 30*time.Second)
+	r.tree(1, waitLong)
 	t.Logf("first tree after %v", time.Since(began).Round(time.Millisecond))
 	polls := f.lists.Load()
 	wait(t, 10*time.Second, "20 polls", func() bool { return f.lists.Load() >= polls+20 })
@@ -323,7 +323,7 @@ func TestGitPollOfALongHistory(t *testing.T) {
 	began = time.Now()
 	repo.push("new.yaml", "x")
 	pushed := time.Now()
-	r.tree(2, 5*time.Second)
+	r.tree(2, waitLong)
 	t.Logf("one more commit: pushed in %v, taken %v later", pushed.Sub(began).Round(time.Millisecond), time.Since(pushed).Round(time.Millisecond))
 	if n := f.packs.Load(); n != 2 {
 		t.Errorf("%d downloads, want 2", n)

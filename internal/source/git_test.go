@@ -75,12 +75,12 @@ func TestGitFollowsPushes(t *testing.T) {
 	repo := newRepository(t)
 	first := repo.push("a.yaml", "one")
 	r := start(t, repo.source(GitOptions{Ref: "main"}))
-	got := r.tree(1, 5*time.Second)
+	got := r.tree(1, waitLong)
 	if got.Revision != first || got.Title != "set a.yaml" || got.Author != "Ann <ann@example.net>" {
 		t.Errorf("got %+v", got)
 	}
 	second := repo.push("hosts/b.yaml", "two")
-	got = r.tree(2, 5*time.Second)
+	got = r.tree(2, waitLong)
 	if got.Revision != second || show(got) != "a.yaml=one;hosts/b.yaml=two;" {
 		t.Errorf("got %s %s", got.Revision, show(got))
 	}
@@ -118,10 +118,10 @@ func TestGitPinnedCommitIsNotPolled(t *testing.T) {
 	first := repo.push("a.yaml", "one")
 	repo.push("a.yaml", "two")
 	cache := t.TempDir()
-	start(t, repo.source(GitOptions{Ref: first, Cache: cache})).tree(1, 5*time.Second)
+	start(t, repo.source(GitOptions{Ref: first, Cache: cache})).tree(1, waitLong)
 	must(t, os.Rename(repo.bare, repo.bare+".off"))
 	r := start(t, repo.source(GitOptions{Ref: first, Cache: cache}))
-	if got := show(r.tree(1, 5*time.Second)); got != "a.yaml=one;" {
+	if got := show(r.tree(1, waitLong)); got != "a.yaml=one;" {
 		t.Errorf("got %s", got)
 	}
 }
@@ -236,15 +236,15 @@ func TestGitTroubles(t *testing.T) {
 			repo.git("tag", "first")
 			c.opt.Ref = "main"
 			r := start(t, repo.source(c.opt))
-			r.tree(1, 5*time.Second)
+			r.tree(1, waitLong)
 			c.change(repo)
-			r.sick(5*time.Second, isErr(c.want))
+			r.sick(waitLong, isErr(c.want))
 			if n := r.count(); n != 1 {
 				t.Fatalf("%d trees, want the first to stay", n)
 			}
 			c.mend(repo)
-			r.tree(2, 10*time.Second)
-			r.well(time.Second)
+			r.tree(2, waitLong)
+			r.well(waitLong)
 		})
 	}
 }
@@ -267,12 +267,12 @@ func TestGitEmptyRepository(t *testing.T) {
 	f := newForge(t, repo)
 	for name, opt := range map[string]GitOptions{"file": {URL: repo.bare}, "https": f.options()} {
 		r := start(t, repo.source(opt))
-		err := r.sick(5*time.Second, isErr(ErrEmpty))
+		err := r.sick(waitLong, isErr(ErrEmpty))
 		t.Logf("%s: %v", name, err)
 		if name == "https" {
 			repo.push("a.yaml", "one")
-			r.tree(1, 5*time.Second)
-			r.well(time.Second)
+			r.tree(1, waitLong)
+			r.well(waitLong)
 			return
 		}
 	}
@@ -290,26 +290,57 @@ func TestGitRewrittenWhileDown(t *testing.T) {
 			repo.push("a.yaml", "one")
 			cache := t.TempDir()
 			t.Run("first life", func(t *testing.T) {
-				start(t, repo.source(GitOptions{Ref: "main", Cache: cache})).tree(1, 5*time.Second)
+				start(t, repo.source(GitOptions{Ref: "main", Cache: cache})).tree(1, waitLong)
 			})
 			repo.git("commit", "-q", "--amend", "-m", "other")
 			repo.git("push", "-q", "-f", "origin", "HEAD:main")
 			harm(t, cache)
 			t.Run("held", func(t *testing.T) {
 				r := start(t, repo.source(GitOptions{Ref: "main", Cache: cache}))
-				r.sick(5*time.Second, isErr(ErrRewritten))
+				r.sick(waitLong, isErr(ErrRewritten))
 				if r.count() != 0 {
 					t.Error("taken nevertheless")
 				}
 			})
 			t.Run("allowed", func(t *testing.T) {
 				r := start(t, repo.source(GitOptions{Ref: "main", Cache: cache, AllowRewrite: true}))
-				if got := r.tree(1, 5*time.Second); got.Title != "other" {
+				if got := r.tree(1, waitLong); got.Title != "other" {
 					t.Errorf("got %q", got.Title)
 				}
 			})
 		})
 	}
+}
+
+// What never was in force may be taken back; what was, by a person's word.
+func TestGitWayBackFromARewrite(t *testing.T) {
+	repo := newRepository(t)
+	good := repo.push("a.yaml", "good")
+	src := repo.source(GitOptions{Ref: "main"})
+	r := &running{t: t, source: src}
+	startWith(t, r, r.deliver)
+	r.tree(1, waitLong)
+	history := src.(Historian)
+	history.Accepted(good)
+	repo.push("a.yaml", "bad")
+	r.tree(2, waitLong)
+	repo.git("push", "-q", "-f", "origin", good+":main")
+	if got := r.tree(3, waitLong); got.Revision != good {
+		t.Errorf("took %s, want %s back", got.Revision, good)
+	}
+	repo.git("reset", "-q", "--hard", good)
+	repo.git("commit", "-q", "--amend", "-m", "other")
+	repo.git("push", "-q", "-f", "origin", "HEAD:main")
+	r.sick(waitLong, isErr(ErrRewritten))
+	history.Accepted("dir-0123") // of another source
+	history.Forgive()
+	if got := r.tree(4, waitLong); got.Title != "other" {
+		t.Errorf("got %q", got.Title)
+	}
+	r.well(waitLong)
+	repo.git("commit", "-q", "--amend", "-m", "third")
+	repo.git("push", "-q", "-f", "origin", "HEAD:main")
+	r.sick(waitLong, isErr(ErrRewritten)) // one word is for one rewrite
 }
 
 // A cache of another repository or ref is no reason to hold anything.
@@ -319,10 +350,10 @@ func TestGitAnotherOrigin(t *testing.T) {
 	two.push("b.yaml", "two")
 	cache := t.TempDir()
 	t.Run("one", func(t *testing.T) {
-		start(t, one.source(GitOptions{Ref: "main", Cache: cache})).tree(1, 5*time.Second)
+		start(t, one.source(GitOptions{Ref: "main", Cache: cache})).tree(1, waitLong)
 	})
 	r := start(t, two.source(GitOptions{Ref: "main", Cache: cache}))
-	if got := show(r.tree(1, 5*time.Second)); got != "b.yaml=two;" {
+	if got := show(r.tree(1, waitLong)); got != "b.yaml=two;" {
 		t.Errorf("got %s", got)
 	}
 }
@@ -370,17 +401,17 @@ func TestGitCorruptCache(t *testing.T) {
 				want := repo.push("a.yaml", "one")
 				cache := t.TempDir()
 				t.Run("first life", func(t *testing.T) {
-					start(t, repo.source(GitOptions{Ref: "main", Cache: cache})).tree(1, 5*time.Second)
+					start(t, repo.source(GitOptions{Ref: "main", Cache: cache})).tree(1, waitLong)
 				})
 				harm(t, cache)
 				if push {
 					want = repo.push("b.yaml", "two")
 				}
 				r := start(t, repo.source(GitOptions{Ref: "main", Cache: cache}))
-				if got := r.tree(1, 10*time.Second); got.Revision != want || string(got.Files["a.yaml"]) != "one" {
+				if got := r.tree(1, waitLong); got.Revision != want || string(got.Files["a.yaml"]) != "one" {
 					t.Errorf("got %s %s", got.Revision, show(got))
 				}
-				r.well(time.Second)
+				r.well(waitLong)
 			})
 		}
 	}
@@ -392,7 +423,7 @@ func TestGitSweepsItsCache(t *testing.T) {
 	cache := t.TempDir()
 	left := cache + "/repo.git/objects/pack/tmp_pack_123"
 	write(t, left, "half a pack")
-	start(t, repo.source(GitOptions{Ref: "main", Cache: cache})).tree(1, 5*time.Second)
+	start(t, repo.source(GitOptions{Ref: "main", Cache: cache})).tree(1, waitLong)
 	if _, err := os.Stat(left); err == nil {
 		t.Error("what a kill left behind is still there")
 	}
@@ -405,12 +436,12 @@ func TestGitCacheStaysSmall(t *testing.T) {
 	cache := t.TempDir()
 	s := repo.source(GitOptions{Ref: "main", Cache: cache, Poll: never})
 	r := start(t, s)
-	r.tree(1, 5*time.Second)
+	r.tree(1, waitLong)
 	most := 0
 	for i := range maxPacks + 3 {
 		repo.push("a.yaml", fmt.Sprint(i))
 		s.Sync()
-		r.tree(i+2, 5*time.Second)
+		r.tree(i+2, waitLong)
 		packs, err := filepath.Glob(cache + "/repo.git/objects/pack/*.pack")
 		must(t, err)
 		most = max(most, len(packs))
@@ -428,7 +459,7 @@ func TestGitRestartDownloadsNothing(t *testing.T) {
 	opt.Cache = t.TempDir()
 	for life := range 3 {
 		t.Run(fmt.Sprint("life ", life), func(t *testing.T) {
-			start(t, repo.source(opt)).tree(1, 5*time.Second)
+			start(t, repo.source(opt)).tree(1, waitLong)
 		})
 	}
 	if n := f.packs.Load(); n != 1 {
@@ -442,7 +473,7 @@ func TestGitForeignTextIsPrintable(t *testing.T) {
 	repo.git("add", "-A")
 	repo.git("-c", "user.name=x", "commit", "-q", "-m", "red \x1b[31m"+strings.Repeat("long ", 100)+"\n\nbody")
 	repo.git("push", "-q", "origin", "HEAD:main")
-	got := start(t, repo.source(GitOptions{Ref: "main"})).tree(1, 5*time.Second)
+	got := start(t, repo.source(GitOptions{Ref: "main"})).tree(1, waitLong)
 	if strings.ContainsAny(got.Title, "\x1b\n") || len([]rune(got.Title)) != 200 || !strings.HasPrefix(got.Title, "red ") {
 		t.Errorf("title %q", got.Title)
 	}
@@ -452,9 +483,9 @@ func TestGitFullDisk(t *testing.T) {
 	repo := newRepository(t)
 	repo.push("a.yaml", "one")
 	r := start(t, repo.source(GitOptions{Ref: "main", Cache: smallDisk(t, "256k")}))
-	r.tree(1, 5*time.Second)
+	r.tree(1, waitLong)
 	repo.push("noise.bin", noise(1<<20))
-	err := r.sick(5*time.Second, isErr(ErrDisk))
+	err := r.sick(waitLong, isErr(ErrDisk))
 	t.Log(err)
 	if r.count() != 1 {
 		t.Error("a tree out of nowhere")

@@ -40,7 +40,12 @@ type running struct {
 func start(t *testing.T, s Source) *running {
 	t.Helper()
 	r := &running{t: t, source: s}
-	startWith(t, r, r.deliver)
+	startWith(t, r, func(tree Tree) {
+		r.deliver(tree)
+		if h, ok := s.(Historian); ok {
+			h.Accepted(tree.Revision)
+		}
+	})
 	return r
 }
 
@@ -166,3 +171,7 @@ func show(t Tree) string {
 	}
 	return b.String()
 }
+
+// waitLong is how long a test waits for what is to come: long, as machines are
+// busy, and of no matter where it comes.
+const waitLong = 30 * time.Second
