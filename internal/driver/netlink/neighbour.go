@@ -14,25 +14,29 @@ const ndaProtocol = 12
 // neighbours reads the permanent entries and the proxies. What the kernel
 // learned by itself is a cache, not an object.
 func (l *look) neighbours() error {
-	for _, flags := range []uint8{0, unix.NTF_PROXY} {
-		for _, family := range families {
-			err := l.d.dump(l.ctx, wire.Query{
-				Type:  unix.RTM_GETNEIGH,
-				Head:  func(b *wire.Batch) { b.Neighbour(unix.NdMsg{Family: family, Flags: flags}) },
-				Reset: l.mark(),
-				See: func(m wire.Message) {
-					if n, ok := readNeighbour(m, l.names.byIndex); ok {
-						owner, origin := neighbourOwner(n)
-						l.add(n, owner, origin)
-					}
-				},
-			})
-			if err != nil {
-				return err
-			}
+	for _, head := range neighbourTables {
+		err := l.d.dump(l.ctx, wire.Query{
+			Type:  unix.RTM_GETNEIGH,
+			Head:  func(b *wire.Batch) { b.Neighbour(head) },
+			Reset: l.mark(),
+			See: func(m wire.Message) {
+				if n, ok := readNeighbour(m, l.names.byIndex); ok {
+					owner, origin := neighbourOwner(n)
+					l.add(n, owner, origin)
+				}
+			},
+		})
+		if err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// neighbourTables are read one after the other.
+var neighbourTables = [...]unix.NdMsg{
+	{Family: unix.AF_INET}, {Family: unix.AF_INET6},
+	{Family: unix.AF_INET, Flags: unix.NTF_PROXY}, {Family: unix.AF_INET6, Flags: unix.NTF_PROXY},
 }
 
 func neighbourOwner(n resource.Neighbour) (resource.Owner, string) {
@@ -42,8 +46,10 @@ func neighbourOwner(n resource.Neighbour) (resource.Owner, string) {
 	return resource.Foreign, originOf(n.Protocol)
 }
 
-// readNeighbour reads an RTM_NEWNEIGH or RTM_DELNEIGH.
-func readNeighbour(m wire.Message, names map[int32]string) (n resource.Neighbour, ok bool) {
+// readNeighbour reads an RTM_NEWNEIGH or RTM_DELNEIGH; the zero entry is none.
+// It is kept while it is permanent or a proxy: one that is removed has failed
+// before its event is sent.
+func readNeighbour(m wire.Message, names map[int32]string) (n resource.Neighbour, kept bool) {
 	if len(m.Body) < unix.SizeofNdMsg || m.Type != unix.RTM_NEWNEIGH && m.Type != unix.RTM_DELNEIGH {
 		return n, false
 	}
@@ -63,8 +69,10 @@ func readNeighbour(m wire.Message, names map[int32]string) (n resource.Neighbour
 			n.Protocol = wire.U8(a.Value)
 		}
 	}
-	kept := n.Proxy || state&unix.NUD_PERMANENT != 0
-	return n, kept && n.Link != "" && n.To.IsValid()
+	if n.Link == "" || !n.To.IsValid() {
+		return resource.Neighbour{}, false
+	}
+	return n, n.Proxy || state&unix.NUD_PERMANENT != 0
 }
 
 // writeNeighbour writes the request of an operation.

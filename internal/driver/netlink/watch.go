@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"golang.org/x/sys/unix"
 
@@ -20,8 +21,8 @@ const watchGroups = 1<<(unix.RTNLGRP_LINK-1) | 1<<(unix.RTNLGRP_NEIGH-1) |
 // maxKeys is how many keys are told one by one; more ask for a full look.
 const maxKeys = 1024
 
-// Watch hears of changes until the context ends. The names of links are read
-// once and then follow the events.
+// Watch hears of changes until the context ends. The names of links, and
+// which neighbours are kept, are read once and then follow the events.
 func (d *Driver) Watch(ctx context.Context, changed func(...resource.Key)) error {
 	if err := d.watch(ctx, changed); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("watch netlink: %w", err)
@@ -48,11 +49,20 @@ type ears struct {
 	ctx     context.Context
 	changed func(...resource.Key)
 	look    look // for the names of links
+	kept    map[entry]bool
 	keys    map[resource.Key]bool
 	lost    bool
 }
 
-// learn reads the names of the links over a socket of its own.
+// entry is the place of a neighbour, whatever its link is called.
+type entry struct {
+	link  int32
+	to    netip.Addr
+	proxy bool
+}
+
+// learn reads the names of the links, and which neighbours are kept, over a
+// socket of its own.
 func (e *ears) learn() error {
 	conn, err := e.d.dial(0)
 	if err != nil {
@@ -68,6 +78,14 @@ func (e *ears) learn() error {
 			}
 		},
 	})
+	e.kept = map[entry]bool{}
+	for _, head := range neighbourTables {
+		err = errors.Join(err, conn.Dump(e.ctx, wire.Query{
+			Type: unix.RTM_GETNEIGH,
+			Head: func(b *wire.Batch) { b.Neighbour(head) },
+			See:  func(m wire.Message) { _, _ = e.hearNeighbour(m) },
+		}))
+	}
 	return errors.Join(err, conn.Close())
 }
 
@@ -120,10 +138,27 @@ func (e *ears) note(m wire.Message) {
 			e.keys[r.Key()] = true
 		}
 	case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH:
-		if n, ok := readNeighbour(m, e.look.names.byIndex); ok {
+		if n, ok := e.hearNeighbour(m); ok {
 			e.keys[n.Key()] = true
 		}
 	}
+}
+
+// hearNeighbour returns an entry that is kept, or was until now. Of the others,
+// which come and go with the traffic, nobody need hear.
+func (e *ears) hearNeighbour(m wire.Message) (resource.Neighbour, bool) {
+	n, kept := readNeighbour(m, e.look.names.byIndex)
+	if !n.To.IsValid() {
+		return n, false
+	}
+	at := entry{int32(wire.U32(m.Body[4:])), n.To, n.Proxy}
+	was := e.kept[at]
+	if kept && m.Type == unix.RTM_NEWNEIGH {
+		e.kept[at] = true
+	} else {
+		delete(e.kept, at)
+	}
+	return n, kept || was
 }
 
 // noteLink notes a link and its place in a bridge, by its old name too.

@@ -103,6 +103,45 @@ func TestWatchHearsOfEachKind(t *testing.T) {
 	}
 }
 
+// TestWatchHearsOfNeighbours removes and changes kept ones, which have failed by
+// the time their event comes, and lets others go through their states.
+func TestWatchHearsOfNeighbours(t *testing.T) {
+	b := newBench(t)
+	ground(b)
+	b.IP(strings.Fields("neigh add 10.0.0.9 lladdr 02:00:00:00:00:09 dev a0 nud permanent")...) // before the watch
+	h := b.watching()
+	for i := 0; i < 100 && len(h.seen()) == 0; i++ {
+		b.IP("link", "add", fmt.Sprintf("start%d", i), "type", "bridge")
+		time.Sleep(10 * time.Millisecond)
+	}
+	for _, c := range []struct{ to, do string }{
+		{"10.0.0.9", "neigh del 10.0.0.9 dev a0"},
+		{"10.0.0.10", "neigh add 10.0.0.10 lladdr 02:00:00:00:00:0a dev a0 nud permanent"},
+		{"10.0.0.10", "neigh change 10.0.0.10 lladdr 02:00:00:00:00:0a dev a0 nud stale"},
+		{"2001:db8::9", "neigh add 2001:db8::9 lladdr 02:00:00:00:00:09 dev a0 nud permanent"},
+		{"2001:db8::9", "neigh del 2001:db8::9 dev a0"},
+	} {
+		h.forget()
+		b.IP(strings.Fields(c.do)...)
+		h.wait(t, c.do, func() bool { return h.keys[resource.NeighbourKey("a0", ip(c.to))] })
+	}
+
+	h.forget()
+	b.batch(`neigh change 10.0.0.10 lladdr 02:00:00:00:00:0a dev a0 nud reachable
+neigh add 10.0.0.11 lladdr 02:00:00:00:00:0b dev a0 nud stale
+neigh change 10.0.0.11 lladdr 02:00:00:00:00:0c dev a0 nud reachable
+neigh del 10.0.0.11 dev a0
+neigh add 10.0.0.12 dev a0 nud failed
+neigh del 10.0.0.10 dev a0
+link add last type bridge`)
+	h.wait(t, "the link after them", func() bool { return h.keys[resource.LinkKey("last")] })
+	for k := range h.seen() {
+		if k.Kind == resource.KindNeighbour {
+			t.Errorf("heard of %s, which was never kept", k)
+		}
+	}
+}
+
 func (h *heard) forget() {
 	h.Lock()
 	defer h.Unlock()
