@@ -75,6 +75,7 @@ func (l *loop) now() intent.Moment { return l.Clock.Now() }
 
 // Run serves the triggers until the context ends.
 func (l *loop) Run(ctx context.Context) error {
+	l.tellSource()
 	l.recover(ctx)
 	l.pass(ctx, CauseStart)
 	timers := newTimers(l.Settings.Resync, l.Notify.Watchdog)
@@ -236,10 +237,17 @@ func (l *loop) dueNext() intent.Instant {
 	return next
 }
 
+// rewritten is why the source is unhealthy that a person can forgive.
+const rewritten = "Rewritten"
+
 func (l *loop) sourceHealth(err error) {
 	setBool(l.metrics.sourceOK, err == nil)
 	if err != nil {
-		l.conds.raise(CondSource, "Trouble", err.Error())
+		reason := "Trouble"
+		if errors.Is(err, source.ErrRewritten) {
+			reason = rewritten
+		}
+		l.conds.raise(CondSource, reason, err.Error())
 		return
 	}
 	l.conds.clear(CondSource)

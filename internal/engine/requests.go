@@ -240,8 +240,10 @@ func (e *Engine) Approve(ctx context.Context, revision string) (Pass, error) {
 	})
 }
 
-// Retry lifts the quarantine of the newest revision and every back-off.
+// Retry lifts the quarantine of the newest revision and every back-off. A
+// branch that was rewritten is taken as it is now.
 func (e *Engine) Retry(ctx context.Context) (Pass, error) {
+	e.forgive(ctx)
 	return e.doPass(ctx, func(_ context.Context, l *loop) error {
 		if l.bad[l.newest] {
 			delete(l.bad, l.newest)
@@ -252,6 +254,15 @@ func (e *Engine) Retry(ctx context.Context) (Pass, error) {
 		l.event(Event{Type: EventRequest, Revision: l.newest, Message: "retry"})
 		return nil
 	})
+}
+
+func (e *Engine) forgive(ctx context.Context) {
+	h, ok := e.config.Source.(source.Historian)
+	c := e.Status().Condition(CondSource)
+	if ok && c.Raised && c.Reason == rewritten {
+		h.Forgive()
+		e.look(ctx)
+	}
 }
 
 // Confirm makes a pending apply final before its probes do.

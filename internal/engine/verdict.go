@@ -86,6 +86,7 @@ func (l *loop) accept(t *tree, how string) {
 		l.stateError("mark revision good", l.markGood(t))
 	}
 	l.saveLedger()
+	l.tellSource()
 	l.metrics.confirmed.Inc()
 	l.event(Event{Type: EventConfirmed, Revision: t.rev.Revision, Message: "apply is final by " + how})
 	if waiting == nil {
@@ -94,6 +95,13 @@ func (l *loop) accept(t *tree, how string) {
 	l.stateError("remove the way back", l.Records.Remove(undoFile))
 	l.history.verdict(t.rev.Revision, how, l.now().At.Sub(waiting.Applied))
 	l.saveHistory()
+}
+
+// tellSource has history go on from what is in force.
+func (l *loop) tellSource() {
+	if h, ok := l.Source.(source.Historian); ok && l.ledger.Applied.Revision != "" {
+		h.Accepted(l.ledger.Applied.Revision)
+	}
 }
 
 // reached reports that the host is what the revision in use says, with nothing
