@@ -148,8 +148,19 @@ func (w *writer) refused(i, round int, err error) {
 	case op.Verb == diff.Create && wire.Is(err, unix.EEXIST):
 		w.taken = append(w.taken, i)
 	default:
-		w.fail(i, explainScope(op, err))
+		w.fail(i, explain(op, err))
 	}
+}
+
+// explain adds to a refusal what the kernel leaves out.
+func explain(op *diff.Op, err error) error {
+	switch op.Key.Kind {
+	case resource.KindLink:
+		return explainLink(op, err)
+	case resource.KindAddress:
+		return explainScope(op, err)
+	}
+	return err
 }
 
 // removes reports whether the request of a round takes something away.

@@ -386,3 +386,27 @@ func TestBridgeWithoutVLANs(t *testing.T) {
 		t.Errorf("read %v, told %v; want false", v, told)
 	}
 }
+
+// TestRefusedLinkSaysWhatWasAsked: the kernel's own words for this are "result out
+// of range", of a request with ten attributes.
+func TestRefusedLinkSaysWhatWasAsked(t *testing.T) {
+	b := newBench(t)
+	br := resource.Link{Name: "br0", Type: resource.Bridge, Group: resource.LinkGroup, State: resource.Up}
+	br.Bridge.STP = resource.Some(true)
+	refused := br
+	refused.Bridge.HelloTime = resource.Some[uint32](1)
+	check := func(op diff.Op, not string) {
+		t.Helper()
+		err := b.Apply(context.Background(), []diff.Op{op})[0]
+		if err == nil || !errors.Is(err, unix.ERANGE) || !strings.Contains(err.Error(), "hello-time 1") {
+			t.Fatalf("%s returns %v, want one that names the hello time", op.Verb, err)
+		}
+		if strings.Contains(err.Error(), not) {
+			t.Errorf("%s returns %v, which names %s", op.Verb, err, not)
+		}
+	}
+	check(create(refused), "forward-delay")
+	b.make(br)
+	from := b.get(br.Key()).Resource
+	check(update(from, refused.Inherit(from)), "stp")
+}

@@ -1,6 +1,10 @@
 package netlink
 
 import (
+	"errors"
+	"fmt"
+	"strings"
+
 	"golang.org/x/sys/unix"
 
 	"reconciler/internal/diff"
@@ -352,4 +356,20 @@ func (w *writer) deleteLink(b *wire.Batch, from resource.Link) {
 		b.String(unix.IFLA_IFNAME, from.Name)
 	}
 	b.End()
+}
+
+// explainLink adds what was asked for to a refusal in which the kernel does not
+// say what it refuses.
+func explainLink(op *diff.Op, err error) error {
+	var refusal *wire.Refusal
+	if op.To == nil || !errors.As(err, &refusal) || refusal.Text != "" || !wire.Is(err, unix.EOPNOTSUPP, unix.EINVAL, unix.ERANGE) {
+		return err
+	}
+	var asked []string
+	for _, c := range resource.Changes(op.From, op.To) {
+		if c.To != "" {
+			asked = append(asked, c.Name+" "+c.To)
+		}
+	}
+	return fmt.Errorf("one of %s: %w", strings.Join(asked, ", "), err)
 }
