@@ -38,6 +38,7 @@ func build(doc *document, report *strict.Report) *resource.Set {
 	for i := range doc.Interfaces {
 		b.link(doc.Interfaces[i].Name, &doc.Interfaces[i].Val)
 	}
+	b.linksOverall()
 	b.stacking()
 	b.addressesOverall()
 	for i := range doc.Routes {

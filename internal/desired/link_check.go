@@ -16,8 +16,13 @@ func (b *builder) checkLink(name string, y *linkYAML) {
 	switch {
 	case y.Match == nil && len(name) > maxLinkName:
 		b.report.AtKey(at, strict.Problemf("bad-name", "%q has %d bytes, the name of an interface at most %d", name, len(name), maxLinkName))
+	case name == "lo" && y.Kind.Given():
+		b.fault(y.Kind.At(), "bad-name", "lo is the kernel's loopback, and is not made")
 	case name == "all" || name == "default":
 		b.report.AtKey(at, strict.Problemf("bad-name", "%q stands for every interface in sysctls, so none can be called so", name))
+	}
+	if y.MAC.Ok() && y.MAC.Val[0]&1 != 0 {
+		b.fault(y.MAC.At(), "bad-mac", "a multicast address cannot be an interface's own").Hinted("the first byte must be even: 02:…")
 	}
 	b.checkMatch(y)
 	b.checkKind(y)
