@@ -87,18 +87,28 @@ var noteConditions = map[diff.NoteCode]ConditionType{
 	diff.TwoManagers: CondTwoManagers,
 }
 
+// noteCondition is noteConditions, with what protection keeps told from what a
+// guard holds: approval releases only the latter.
+func noteCondition(n diff.Note) (t ConditionType, ok bool) {
+	if n.Code == diff.Held && strings.HasPrefix(n.Text, "protected: ") {
+		return CondProtected, true
+	}
+	t, ok = noteConditions[n.Code]
+	return t, ok
+}
+
 // fromPlan sets the conditions that a plan tells of.
 func (c *conditions) fromPlan(p diff.Plan) {
 	said := make(map[ConditionType][]string)
 	for _, n := range p.Notes {
-		if t, ok := noteConditions[n.Code]; ok {
+		if t, ok := noteCondition(n); ok {
 			said[t] = append(said[t], noteText(n))
 		}
 	}
 	for _, b := range p.Blind {
 		said[CondBlind] = append(said[CondBlind], b.String()+": "+b.Reason)
 	}
-	for _, t := range []ConditionType{CondAbsent, CondBlind, CondConflict, CondHeld, CondUnsupported, CondTwoManagers} {
+	for _, t := range []ConditionType{CondAbsent, CondBlind, CondConflict, CondHeld, CondProtected, CondUnsupported, CondTwoManagers} {
 		c.set(t, string(t), few(said[t]))
 	}
 }

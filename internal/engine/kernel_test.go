@@ -367,7 +367,7 @@ func TestKernelProtectsTheWayToTheSource(t *testing.T) {
 	if k.shows("br0", "link") {
 		t.Error("br0 is still there: only up0 is protected")
 	}
-	if !k.engine.Status().Condition(CondHeld).Raised {
+	if !k.engine.Status().Condition(CondProtected).Raised {
 		t.Error("nothing says that a deletion is held")
 	}
 }

@@ -138,6 +138,18 @@ func TestMetricsAreThereAtOnce(t *testing.T) {
 	}
 }
 
+func TestProtectionIsNoHold(t *testing.T) {
+	c := newConditions(time.Now, func(Condition) {})
+	c.fromPlan(diff.Plan{Notes: []diff.Note{{Code: diff.Held, Text: "protected: not taken away"}}})
+	if !c.raised(CondProtected) || c.raised(CondHeld) {
+		t.Errorf("conditions %+v, want Protected alone", c.list()[0])
+	}
+	c.fromPlan(diff.Plan{Notes: []diff.Note{{Code: diff.Held, Text: "everything would go"}}})
+	if c.raised(CondProtected) || !c.raised(CondHeld) {
+		t.Errorf("conditions %+v, want Held alone", c.list()[0])
+	}
+}
+
 func TestConditionTypesAreAllListed(t *testing.T) {
 	for code, cond := range noteConditions {
 		if !slices.Contains(conditionTypes, cond) {

@@ -93,7 +93,8 @@ const (
 	CondNoTree      ConditionType = "NoTree"          // there is no valid desired state at all
 	CondQuarantined ConditionType = "Quarantined"     // the newest revision was undone and is not tried again
 	CondUnconfirmed ConditionType = "Unconfirmed"     // an apply waits for its probes
-	CondHeld        ConditionType = "Held"            // deletions are kept back, by a guard or by protection
+	CondHeld        ConditionType = "Held"            // deletions wait for an approval, or for what they depend on
+	CondProtected   ConditionType = "Protected"       // protection keeps back what would be done
 	CondFailing     ConditionType = "Failing"         // operations fail and are retried
 	CondUnfinished  ConditionType = "Unfinished"      // all was done, and the host still differs
 	CondTwoManagers ConditionType = "TwoManagers"     // somebody undoes our changes again and again
@@ -111,7 +112,7 @@ const (
 
 // conditionTypes lists all conditions, in the order of their constants.
 var conditionTypes = []ConditionType{
-	CondSource, CondInvalid, CondNoTree, CondQuarantined, CondUnconfirmed, CondHeld, CondFailing, CondUnfinished,
+	CondSource, CondInvalid, CondNoTree, CondQuarantined, CondUnconfirmed, CondHeld, CondProtected, CondFailing, CondUnfinished,
 	CondTwoManagers, CondBlind, CondUnsupported, CondAbsent, CondConflict, CondPinned, CondSuspended, CondStateDir, CondStateLost,
 	CondNamespace, CondWatch,
 }
