@@ -35,7 +35,7 @@ func (l *loop) change(ctx context.Context, planned Planned, p *Pass) {
 	if l.Settings.Confirm.Off {
 		l.carry(ctx, planned, p, nil)
 		l.remember(*p)
-		l.accept(l.use, "off")
+		l.accept(l.use, final(*p, "off"))
 		return
 	}
 	undo, required, ready := l.wayBack(p.Cause)

@@ -436,6 +436,24 @@ func TestBacksOffAndConverges(t *testing.T) {
 	})
 }
 
+func TestNothingAppliedIsNotConfirmed(t *testing.T) {
+	for _, off := range []bool{false, true} {
+		bubble(t, func(t *testing.T, r *rig) {
+			r.settings.Confirm.Off = off
+			r.host.fail(func(diff.Op) error { return errors.New("no buffer space") })
+			r.start()
+			r.push("rev-one", oneAddress)
+			r.raised(CondFailing)
+			if got := r.metric("confirmed_total"); got != 0 {
+				t.Errorf("confirmation off %v: %v applies are called confirmed, and none did anything", off, got)
+			}
+			r.host.fail(nil)
+			r.wait(time.Minute)
+			r.inSync("rev-one")
+		})
+	}
+}
+
 func TestFailureGoesWithItsKey(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.host.fail(func(op diff.Op) error {

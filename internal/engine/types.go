@@ -204,7 +204,7 @@ type Pass struct {
 type Entry struct {
 	Pass
 	Title     string        `json:"title,omitempty"`
-	Confirmed string        `json:"confirmed,omitempty"` // how: no-probe, probes, person, reverted; empty while it waits
+	Confirmed string        `json:"confirmed,omitempty"` // how: no-probe, probes, person, failure, reverted; empty while it waits
 	Waited    time.Duration `json:"waited,omitempty"`    // from the apply to the verdict
 	Repeats   int           `json:"repeats,omitempty"`   // further repairs of drift that this entry counts
 }

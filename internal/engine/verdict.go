@@ -23,7 +23,16 @@ const (
 	byNoProbe = "no-probe" // none answered well before, so none is required
 	byProbes  = "probes"
 	byPerson  = "person"
+	byNothing = "failure" // every operation failed, so there is nothing to confirm
 )
+
+// final says how the apply of a pass became final.
+func final(p Pass, how string) string {
+	if p.Ops.Total() == 0 && p.Ops.Failed > 0 {
+		return byNothing
+	}
+	return how
+}
 
 // judge decides on the apply that has no verdict.
 func (l *loop) judge(ctx context.Context) {
@@ -49,7 +58,7 @@ func (l *loop) judge(ctx context.Context) {
 // on to what arrived meanwhile.
 func (l *loop) conclude(ctx context.Context, how string) {
 	p := l.pending.pass
-	l.accept(l.pending.tree, how)
+	l.accept(l.pending.tree, final(p, how))
 	was := l.use
 	if l.choose(); l.use != was {
 		l.pass(ctx, CauseTree)
@@ -87,8 +96,10 @@ func (l *loop) accept(t *tree, how string) {
 	}
 	l.saveLedger()
 	l.tellSource()
-	l.metrics.confirmed.Inc()
-	l.event(Event{Type: EventConfirmed, Revision: t.rev.Revision, Message: "apply is final by " + how})
+	if how != byNothing {
+		l.metrics.confirmed.Inc()
+		l.event(Event{Type: EventConfirmed, Revision: t.rev.Revision, Message: "apply is final by " + how})
+	}
 	if waiting == nil {
 		return
 	}
