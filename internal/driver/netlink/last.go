@@ -76,10 +76,11 @@ func (e *exactly) of(want *resource.Set) []resource.Link {
 		return e.links
 	}
 	*e = exactly{want: want}
-	for _, o := range want.All() {
+	want.Each(func(_ resource.Key, o resource.Object) bool {
 		if l, ok := o.Resource.(resource.Link); ok && slices.Contains(l.Policy.Exact, resource.KindRoute) {
 			e.links = append(e.links, l)
 		}
-	}
+		return true
+	})
 	return e.links
 }

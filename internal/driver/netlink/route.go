@@ -3,6 +3,7 @@ package netlink
 import (
 	"maps"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -79,6 +80,7 @@ func (l *look) exactLinks() (links []int32, known bool) {
 			links = append(links, index)
 		}
 	}
+	slices.Sort(links) // what was read is compared in order
 	return links, true
 }
 
