@@ -103,7 +103,7 @@ route add 2001:db8:2::/48 via 2001:db8::2 dev p0 metric 5 proto 210
 route add 2001:db8:3::/48 nexthop via 2001:db8::2 dev p0 weight 3 nexthop via 2001:db8:1::2 dev br0
 rule add priority 100 from 192.0.2.0/24 fwmark 0x10/0xff iif p0 table 70000 protocol 210
 rule add priority 101 not to 192.0.2.0/24 tos 8 prohibit
-rule add priority 102 ipproto tcp dport 80-90 sport 7 goto 103
+rule add priority 102 ipproto 6 dport 80-90 sport 7 goto 103
 rule add priority 103 table main suppress_prefixlength 0
 neighbour add 192.0.2.9 lladdr 02:00:00:00:00:09 dev p0 nud permanent protocol 210
 neighbour add 192.0.2.10 lladdr 02:00:00:00:00:0a dev p0 nud reachable

@@ -99,7 +99,7 @@ func TestRuleAttributesOfNewerKernels(t *testing.T) {
 
 func TestSinglePortIsNothingElse(t *testing.T) {
 	b := newBench(t)
-	b.IP(strings.Fields("rule add priority 100 ipproto tcp sport 7 dport 80-90 table 70")...)
+	b.IP(strings.Fields("rule add priority 100 ipproto 6 sport 7 dport 80-90 table 70")...)
 	if got := b.get(resource.RuleKey(resource.IPv4, 100)).Resource.(resource.Rule).Other; got != "" {
 		t.Errorf("other is %q", got)
 	}
