@@ -25,10 +25,10 @@ type vxlanEnd struct {
 	ipv6 bool
 }
 
-func (v *vxlanYAML) end() vxlanEnd {
-	end := vxlanEnd{id: v.ID.Val, port: vxlanPort, ipv6: v.Local.Ok() && v.Local.Val.Is6() || v.Remote.Ok() && v.Remote.Val.Is6()}
-	if v.Port.Ok() {
-		end.port = v.Port.Val
+func (y *vxlanYAML) end() vxlanEnd {
+	end := vxlanEnd{id: y.ID.Val, port: vxlanPort, ipv6: y.Local.Ok() && y.Local.Val.Is6() || y.Remote.Ok() && y.Remote.Val.Is6()}
+	if y.Port.Ok() {
+		end.port = y.Port.Val
 	}
 	return end
 }
