@@ -103,8 +103,8 @@ func protected(want *resource.Set, have observed.State) map[string]bool {
 }
 
 func (c *comparison) isProtected(r resource.Resource) bool {
-	if len(c.protected) == 0 {
-		return false
+	if len(c.protected) == 0 || r.Key().Driver != resource.Netlink {
+		return false // protection is of the way to the host, not of what runs on it
 	}
 	if l, ok := r.(resource.Link); ok {
 		return c.protected[l.Name]
@@ -173,6 +173,10 @@ func (c *comparison) refusedFor(r resource.Resource) string {
 }
 
 func (c *comparison) compareChanged(w, h resource.Object) {
+	if t, ok := w.Resource.(resource.Tenant); ok && h.Owner == resource.Foreign && !t.Evicts() {
+		c.note(Conflict, w, "somebody else's is there, and the place has room for one"+t.EvictHint())
+		return
+	}
 	op := &Op{
 		Verb: Update, Key: w.Key(), From: h.Resource, To: w.Resource, Owner: h.Owner,
 		Fields: resource.Changes(h.Resource, w.Resource), Origin: w.Origin,

@@ -33,6 +33,7 @@ type opJSON struct {
 	DependsOn  []int             `json:"depends-on,omitempty"`
 	Origin     string            `json:"origin,omitempty"`
 	Reason     string            `json:"reason,omitempty"`
+	Details    []string          `json:"details,omitempty"`
 	Effects    []string          `json:"effects,omitempty"`
 	Disruption string            `json:"disruption,omitempty"`
 	Restores   bool              `json:"restores,omitempty"`
@@ -49,7 +50,7 @@ func (p Plan) MarshalJSON() ([]byte, error) {
 	for _, op := range p.Ops {
 		j.Ops = append(j.Ops, opJSON{
 			op.Verb, op.Key, wrap(op.From), wrap(op.To), op.Owner, op.Fields, op.After,
-			op.Origin, op.Reason, op.Effects, op.Disruption, op.Restores, op.Takes,
+			op.Origin, op.Reason, op.Details, op.Effects, op.Disruption, op.Restores, op.Takes,
 		})
 	}
 	return json.Marshal(j)
@@ -80,7 +81,7 @@ func (p *Plan) UnmarshalJSON(b []byte) error {
 func (o opJSON) op(i int) (Op, error) {
 	op := Op{
 		Verb: o.Verb, Key: o.Key, From: unwrap(o.From), To: unwrap(o.To), Owner: o.Owner, Fields: o.Fields,
-		After: o.DependsOn, Origin: o.Origin, Reason: o.Reason, Effects: o.Effects, Disruption: o.Disruption, Restores: o.Restores, Takes: o.Takes,
+		After: o.DependsOn, Origin: o.Origin, Reason: o.Reason, Details: o.Details, Effects: o.Effects, Disruption: o.Disruption, Restores: o.Restores, Takes: o.Takes,
 	}
 	for _, a := range op.After {
 		if a < 0 || a >= i {

@@ -18,8 +18,8 @@ import (
 //	returns    hard  what a side effect takes comes back after it (effects.go)
 //	lets-first soft  what a side effect would take, but is to change anyway, changes before it (effects.go)
 //	mtu        soft  MTU grows lower links first and shrinks upper links first
-//	kinds      soft  sysctl, links, ports, addresses, neighbours, routes, rules are made in
-//	                 this order; removals come after, in the opposite order: make before break
+//	kinds      soft  sysctl, links, ports, addresses, neighbours, routes, rules, programs,
+//	                 contents of maps, chains are made in this order; removals come after, in the opposite order: make before break
 //
 // Within a kind the order is: what waits for nothing of its kind first, then by
 // key, so that a plan is the same each time and batches are large.
@@ -59,6 +59,12 @@ func makeRank(op *Op) int {
 		return 7
 	case resource.KindRule:
 		return 9
+	case resource.KindProgram:
+		return 11
+	case resource.KindMap:
+		return 12
+	case resource.KindChain:
+		return 13
 	}
 	return 10
 }

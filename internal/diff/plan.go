@@ -75,6 +75,8 @@ type Op struct {
 	// Reason says why, where it is not the YAML: drift, restored after a side
 	// effect, no longer declared.
 	Reason string
+	// Details tell a change that one line does not, a line each.
+	Details []string
 	// Effects are side effects on other objects, a line each.
 	Effects []string
 	// Disruption is what it costs the traffic; empty for nothing.
@@ -94,17 +96,18 @@ type Op struct {
 // NoteCode says what a Note is about.
 type NoteCode string
 
-// Note codes. All but LeftAlone and Released mean that the host is not in
-// sync.
+// Note codes; InSync tells which of them mean that the host is not as wanted.
 const (
 	Absent      NoteCode = "absent"       // a link that is not there, or what needs it
 	Ambiguous   NoteCode = "ambiguous"    // a match with more than one hit
 	BackedOff   NoteCode = "backed-off"   // failed, and tried again later
 	Blinded     NoteCode = "blind"        // could not be read, so nothing is planned on it
 	Conflict    NoteCode = "conflict"     // somebody else's stands in the way
+	Degraded    NoteCode = "degraded"     // as wanted, by a slower way
 	Held        NoteCode = "held"         // a deletion that a guard or protection keeps back
 	LeftAlone   NoteCode = "left-alone"   // a count of what is neither ours nor declared
 	Lost        NoteCode = "lost"         // foreign objects that a side effect takes
+	NotReady    NoteCode = "not-ready"    // what it is made of is not on this host, or cannot be used
 	NotYet      NoteCode = "unsupported"  // accepted, and this build cannot apply it
 	Optional    NoteCode = "optional"     // required: false, and absent
 	Released    NoteCode = "released"     // managed, never ours, and no longer declared
@@ -112,7 +115,9 @@ const (
 )
 
 // InSync reports whether a host with such a note may be called in sync.
-func (c NoteCode) InSync() bool { return c == LeftAlone || c == Released || c == Optional || c == Lost }
+func (c NoteCode) InSync() bool {
+	return c == LeftAlone || c == Released || c == Optional || c == Lost || c == Degraded
+}
 
 // Note is what a plan says beside its operations.
 type Note struct {

@@ -173,6 +173,7 @@ func (t *text) op(op Op) {
 		what += "   (" + op.Disruption + ")"
 	}
 	t.line(op.Verb.Symbol(), what, strings.TrimSpace(op.Reason+"  "+op.Origin))
+	t.fold(len(op.Details), "lines", func(i int) { t.line("", "      "+op.Details[i], "") })
 }
 
 // effects writes what an operation does to others, with its name.
@@ -243,10 +244,24 @@ func (t *text) left(left []observed.Tally) {
 
 // Title names an operation's object and what becomes of it, on one line.
 func Title(op Op) string {
+	if s, ok := summary(op); ok {
+		return Name(op) + "  " + s
+	}
 	if op.Verb == Create || op.Verb == Delete {
 		return strings.TrimSpace(Name(op) + gap(op.Key.Kind) + attributes(op))
 	}
 	return strings.TrimSpace(Name(op) + "  " + changes(op.Fields))
+}
+
+// summary is what a resource says of its own change, where a list of fields
+// would say it badly.
+func summary(op Op) (string, bool) {
+	for _, r := range []resource.Resource{op.To, op.From} {
+		if s, ok := r.(resource.Summarizer); ok {
+			return s.Summary(op.From, op.To), true
+		}
+	}
+	return "", false
 }
 
 // Name names an operation's object: its kind, its name, and for an interface
@@ -260,13 +275,21 @@ func Name(op Op) string {
 	l, ok := r.(resource.Link)
 	switch {
 	case !ok:
-		return name
+		return name + label(r)
 	case l.Label != "" && l.Label != l.Name:
 		return fmt.Sprintf("%s %s (%s)", word(op.Key.Kind, 1), l.Label, l.Name)
 	case l.Type != "" && op.Verb != Update:
 		return fmt.Sprintf("%s (%s)", name, l.Type)
 	}
 	return name
+}
+
+// label is the name in YAML of a chain, where that is not its interface's.
+func label(r resource.Resource) string {
+	if c, ok := r.(resource.Chain); ok && c.Label != "" && c.Label != c.Link {
+		return " (" + c.Label + ")"
+	}
+	return ""
 }
 
 // attributes lists what an object made or removed is like, without what goes

@@ -40,6 +40,21 @@ type Preparer interface {
 	Prepare(context.Context, diff.Op) error
 }
 
+// Fetcher is a driver whose resources are made of bytes from elsewhere. Fetch
+// brings those that are not on this host, which may take minutes; it touches no
+// dataplane, and is called beside the other methods.
+type Fetcher interface {
+	Fetch(ctx context.Context, want *resource.Set) error
+}
+
+// Resolver is a driver that must look at what is declared before it can be
+// compared: only an object tells what is in it. The answer is want where there
+// is nothing to add, and the same set as before where nothing has changed. What
+// is not at hand stays as it is, with a NotReady note.
+type Resolver interface {
+	Resolve(ctx context.Context, want *resource.Set) (*resource.Set, []diff.Note)
+}
+
 // Annotator is a driver that knows what an operation costs. It fills Effects
 // and Disruption and is pure.
 type Annotator interface {

@@ -83,6 +83,7 @@ var noteConditions = map[diff.NoteCode]ConditionType{
 	diff.Blinded:     CondBlind,
 	diff.Conflict:    CondConflict,
 	diff.Held:        CondHeld,
+	diff.NotReady:    CondNotReady,
 	diff.NotYet:      CondUnsupported,
 	diff.TwoManagers: CondTwoManagers,
 }
@@ -108,7 +109,7 @@ func (c *conditions) fromPlan(p diff.Plan) {
 	for _, b := range p.Blind {
 		said[CondBlind] = append(said[CondBlind], b.String()+": "+b.Reason)
 	}
-	for _, t := range []ConditionType{CondAbsent, CondBlind, CondConflict, CondHeld, CondProtected, CondUnsupported, CondTwoManagers} {
+	for _, t := range []ConditionType{CondAbsent, CondBlind, CondConflict, CondHeld, CondProtected, CondUnsupported, CondTwoManagers, CondNotReady} {
 		c.set(t, string(t), few(said[t]))
 	}
 }

@@ -72,6 +72,7 @@ func newLoop(e *Engine, c Config) *loop {
 		probes: c.Settings.Confirm.Probes, enter: c.Enter, now: c.Clock.Boot,
 		ask: make(chan struct{}, 1), answers: l.answering,
 	}
+	l.fetcher = newFetcher(c.Drivers)
 	l.trees = trees{snapshots: c.Snapshots, options: desired.Options{
 		Host: c.Host, Labels: c.Settings.Labels, Rescue: c.Settings.Rescue, Version: c.Version,
 	}}
@@ -110,7 +111,7 @@ func (l *loop) load() error {
 func (e *Engine) Run(ctx context.Context) error {
 	defer e.ended()
 	l := e.loop
-	tasks := []task{l, l.prober, taskFunc{"source", l.follow}, taskFunc{"spawned", e.spawned}}
+	tasks := []task{l, l.prober, l.fetcher, taskFunc{"source", l.follow}, taskFunc{"spawned", e.spawned}}
 	if host := l.Settings.Protect.Source; host != "" && !isAddress(host) {
 		tasks = append(tasks, taskFunc{"resolver", l.resolve})
 	}

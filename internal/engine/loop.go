@@ -64,6 +64,12 @@ type loop struct {
 	probeAt  intent.Instant
 	waiters  []chan<- Pass
 
+	fetcher  *fetcher
+	fetching string // the newest revision, while what it is made of was not yet looked for
+	sought   *tree  // whose objects were asked for last
+	brought  bool   // objects of the tree in use came after it was confirmed
+	spared   bool   // something is kept only until the verdict
+
 	eventAt intent.Instant // of the oldest event that was not looked at
 	ready   bool
 	shown   string // the last STATUS=
@@ -96,6 +102,8 @@ func (l *loop) Run(ctx context.Context) error {
 			l.watchHealth(h)
 		case address := <-l.sources:
 			l.planner.Protect.Source = address
+		case f := <-l.fetcher.done:
+			l.fetched(ctx, f)
 		case a := <-l.answering:
 			l.answered(ctx, a)
 		case <-l.changes.signal:

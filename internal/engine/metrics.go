@@ -33,7 +33,7 @@ var (
 	opVerbs    = []diff.Verb{diff.Create, diff.Update, diff.Replace, diff.Delete}
 	opKinds    = []resource.Kind{
 		resource.KindLink, resource.KindAddress, resource.KindRoute, resource.KindRule,
-		resource.KindNeighbour, resource.KindPort, resource.KindSysctl,
+		resource.KindNeighbour, resource.KindPort, resource.KindSysctl, resource.KindProgram, resource.KindMap, resource.KindChain,
 	}
 )
 

@@ -75,7 +75,7 @@ func (l *loop) reconcile(ctx context.Context, p *Pass) {
 // that was.
 func (l *loop) isChange() bool {
 	r := l.use.rev.Revision
-	return l.pending != nil || r != l.ledger.Applied.Revision || r == l.ledger.Approved
+	return l.pending != nil || l.brought || r != l.ledger.Applied.Revision || r == l.ledger.Approved
 }
 
 // repair does a plan of what was wanted before.
@@ -109,6 +109,7 @@ func (l *loop) plan(ctx context.Context, all bool) (Planned, error) {
 	l.explain(&out.Plan)
 	l.planned = out
 	l.conds.fromPlan(out.Plan)
+	l.seek()
 	return out, nil
 }
 
@@ -132,6 +133,7 @@ func (l *loop) decide(want *resource.Set, have observed.State) (*resource.Set, [
 	now := l.now().At
 	l.decided = intent.Never
 	l.forgetUnwanted(want, have)
+	want = l.spare(want, have)
 	var keys []resource.Key
 	var notes []diff.Note
 	hold := func(k resource.Key, until intent.Instant, n diff.Note) {
@@ -149,6 +151,17 @@ func (l *loop) decide(want *resource.Set, have observed.State) (*resource.Set, [
 		hold(k, r.Until, diff.Note{Code: diff.TwoManagers, Key: k, Text: text})
 	}
 	return intent.LeaveAlone(want, have.Objects, keys), notes
+}
+
+// spare keeps what going back would need, while an apply is not confirmed.
+func (l *loop) spare(want *resource.Set, have observed.State) *resource.Set {
+	l.spared = false
+	if l.Settings.Confirm.Off || !l.enforcing() || !l.isChange() {
+		return want
+	}
+	kept := intent.KeepSpares(want, have.Objects)
+	l.spared = kept != want
+	return kept
 }
 
 // explain says of each operation that repairs drift since when it is needed.

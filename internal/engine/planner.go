@@ -28,8 +28,9 @@ type Planner struct {
 	// drivers work in. Nil where it is the process's own.
 	Enter func(func())
 
-	checked checked
-	quiet   quiet
+	checked  checked
+	resolved resolved
+	quiet    quiet
 }
 
 func (p *Planner) enter(f func()) {
@@ -59,6 +60,38 @@ type checked struct {
 	notes []diff.Note
 }
 
+// resolved is what the drivers made of a set, and which keys they could not.
+type resolved struct {
+	keys  []resource.Key
+	notes []diff.Note
+}
+
+// lacks reports that something of a set is not on this host.
+func (p *Planner) lacks(want *resource.Set) bool {
+	p.resolve(context.Background(), want)
+	return len(p.resolved.keys) > 0
+}
+
+// resolve lets the drivers fill in what only they can tell.
+func (p *Planner) resolve(ctx context.Context, want *resource.Set) *resource.Set {
+	p.resolved = resolved{}
+	for _, d := range p.Drivers {
+		r, ok := d.(driver.Resolver)
+		if !ok || want == nil {
+			continue
+		}
+		var notes []diff.Note
+		want, notes = r.Resolve(ctx, want)
+		p.resolved.notes = append(p.resolved.notes, notes...)
+	}
+	for _, n := range p.resolved.notes {
+		if n.Code == diff.NotReady {
+			p.resolved.keys = append(p.resolved.keys, n.Key)
+		}
+	}
+	return want
+}
+
 // Planned is a plan with what it was made from.
 type Planned struct {
 	Plan diff.Plan
@@ -72,6 +105,7 @@ type Planned struct {
 // looked at and counted, for a person to read. The error says that nothing
 // could be planned at all; what could not be read is in Plan.Blind.
 func (p *Planner) Plan(ctx context.Context, want *resource.Set, all bool) (Planned, error) {
+	want = p.resolve(ctx, want)
 	out, err := p.look(ctx, want, observed.Query{Want: want, All: all})
 	if err != nil {
 		return Planned{}, err
@@ -83,10 +117,7 @@ func (p *Planner) Plan(ctx context.Context, want *resource.Set, all bool) (Plann
 			return Planned{}, err
 		}
 	}
-	if out.Plan.Empty() {
-		return out, nil
-	}
-	if !p.AllowPrune {
+	if !out.Plan.Empty() && !p.AllowPrune {
 		ops := len(out.Plan.Ops)
 		out.Plan = p.Guard.Hold(out.Plan, out.Have)
 		out.Guarded = ops - len(out.Plan.Ops)
@@ -132,8 +163,8 @@ func (p *Planner) look(ctx context.Context, want *resource.Set, q observed.Query
 // nothing to bend it returns the same set.
 func (p *Planner) bend(q quiet) (wanted *resource.Set, notes []diff.Note) {
 	p.check(q.want)
-	wanted = intent.LeaveAlone(q.bound, q.have.Objects, p.checked.keys)
-	notes = slices.Concat(q.notes, p.checked.notes)
+	wanted = intent.LeaveAlone(q.bound, q.have.Objects, slices.Concat(p.checked.keys, p.resolved.keys))
+	notes = slices.Concat(q.notes, p.checked.notes, p.resolved.notes)
 	if p.Decide != nil {
 		var said []diff.Note
 		wanted, said = p.Decide(wanted, q.have)

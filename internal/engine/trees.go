@@ -94,6 +94,9 @@ func (l *loop) choose() {
 		return
 	}
 	r := intent.Revisions{Newest: l.newest, Bad: maps.Clone(l.bad), Pin: l.pin()}
+	if l.fetching == l.newest {
+		r.Newest = ""
+	}
 	r.Former = []string{l.ledger.Applied.Revision, l.useRevision(), l.ledger.LastGood.Revision}
 	if l.unsafe != "" {
 		r.Bad[l.unsafe] = true
@@ -142,7 +145,7 @@ func (l *loop) useRevision() string {
 // deliver takes a revision in. One with faults leaves what there was.
 func (l *loop) deliver(t source.Tree) {
 	l.seen = revisionOf(t)
-	_, err := l.trees.decode(t)
+	decoded, err := l.trees.decode(t)
 	if err != nil {
 		l.newest = ""
 		l.metrics.revisions.WithLabelValues("invalid").Inc()
@@ -155,6 +158,7 @@ func (l *loop) deliver(t source.Tree) {
 	l.newest = t.Revision
 	l.stateError("save revision", l.Snapshots.Save(t))
 	l.event(Event{Type: EventRevision, Revision: t.Revision, Message: "revision arrived: " + t.Title})
+	l.awaitObjects(decoded)
 }
 
 // short is a revision as people write it.

@@ -100,6 +100,8 @@ const (
 	CondTwoManagers ConditionType = "TwoManagers"     // somebody undoes our changes again and again
 	CondBlind       ConditionType = "Blind"           // something could not be read
 	CondUnsupported ConditionType = "Unsupported"     // declared, and this build cannot apply it
+	CondFetching    ConditionType = "Fetching"        // what programs are made of is on its way, or cannot be had
+	CondNotReady    ConditionType = "NotReady"        // what a program is made of is not here, or cannot be used
 	CondAbsent      ConditionType = "Absent"          // a required link is not there, or a match hits several
 	CondConflict    ConditionType = "Conflict"        // somebody else's object stands in the way
 	CondPinned      ConditionType = "Pinned"          // rolled back until a deadline
@@ -114,7 +116,7 @@ const (
 var conditionTypes = []ConditionType{
 	CondSource, CondInvalid, CondNoTree, CondQuarantined, CondUnconfirmed, CondHeld, CondProtected, CondFailing, CondUnfinished,
 	CondTwoManagers, CondBlind, CondUnsupported, CondAbsent, CondConflict, CondPinned, CondSuspended, CondStateDir, CondStateLost,
-	CondNamespace, CondWatch,
+	CondNamespace, CondWatch, CondFetching, CondNotReady,
 }
 
 // Condition is one of them, with what is to be known.

@@ -84,7 +84,10 @@ func (l *loop) silent() string {
 // accept makes what is in use final.
 func (l *loop) accept(t *tree, how string) {
 	waiting := l.pending
-	l.pending, l.probeAt = nil, intent.Never
+	l.pending, l.probeAt, l.brought = nil, intent.Never, false
+	if l.spared {
+		l.decided = l.now().At // what was kept to go back can go
+	}
 	l.conds.clear(CondUnconfirmed)
 	l.ledger.Applied, l.ledger.Approved, l.ledger.Boot = t.rev, "", l.Clock.ID
 	if waiting != nil {

@@ -72,20 +72,46 @@ func LeaveAlone(want, have *resource.Set, keys []resource.Key) *resource.Set {
 	}
 	out := want.Clone()
 	absent := make(map[resource.Key]bool)
+	kept := make(map[resource.Key]bool)
 	for _, k := range keys {
-		if !keep(out, have, k) {
+		if kept[k] = keep(out, have, k); !kept[k] {
 			absent[k] = true
 		}
 	}
 	for more := len(absent) > 0; more; {
 		more = false
 		for _, o := range out.All() {
-			if requiresAny(o, absent) && !keep(out, have, o.Key()) {
-				absent[o.Key()], more = true, true
+			if kept[o.Key()] || !requiresAny(o, absent) {
+				continue
+			}
+			if kept[o.Key()] = keep(out, have, o.Key()); !kept[o.Key()] {
+				absent[o.Key()] = true
+			}
+			more = true
+		}
+	}
+	keepRequired(out, have, kept)
+	return out
+}
+
+// keepRequired lets what a kept object stands on stay with it, also where
+// something else is wanted in its place.
+func keepRequired(out, have *resource.Set, kept map[resource.Key]bool) {
+	var todo []resource.Key
+	for k, ok := range kept {
+		if ok {
+			todo = append(todo, k)
+		}
+	}
+	for ; len(todo) > 0; todo = todo[1:] {
+		o, _ := out.Get(todo[0])
+		for _, k := range o.Requires() {
+			if h, there := have.Get(k); there && h.Owner == resource.Ours && !out.Has(k) {
+				out.Put(h)
+				todo = append(todo, k)
 			}
 		}
 	}
-	return out
 }
 
 // keep makes out hold what have holds at k; false if that is nothing.

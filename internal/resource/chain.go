@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // KindChain is an ordered list of programs on one hook of an interface.
@@ -93,11 +94,16 @@ type Slot struct {
 	Proceed  Proceed `json:"proceed"`
 	// ID is the kernel's id of the program in the slot that was read back.
 	ID uint32 `json:"id,omitempty"`
+	// Runs and RunTime are the kernel's statistics of it; 0 where they are off
+	// (sysctl kernel.bpf_stats_enabled) or not asked for.
+	Runs    uint64        `json:"runs,omitempty"`
+	RunTime time.Duration `json:"run-time,omitempty"`
 }
 
 // same compares what is wanted of a slot.
 func (s Slot) same(o Slot) bool {
-	s.ID, o.ID = 0, 0
+	s.ID, s.Runs, s.RunTime = 0, 0, 0
+	o.ID, o.Runs, o.RunTime = 0, 0, 0
 	s.Version, o.Version = "", "" // told by the digest; a word for people
 	return s == o
 }
@@ -116,6 +122,9 @@ type Chain struct {
 	Slots    []Slot  `json:"slots,omitempty"`
 	Bypass   string  `json:"bypass,omitempty"`   // frames that skip the slots, as the agent's settings name them
 	Takeover bool    `json:"takeover,omitempty"` // evict a foreign XDP program
+	// Frags says that all programs take packets in several buffers; known once
+	// the objects are.
+	Frags bool `json:"frags,omitempty"`
 
 	Seen ChainSeen `json:"seen,omitzero"`
 }
@@ -126,6 +135,7 @@ type ChainSeen struct {
 	Dispatcher uint32 `json:"dispatcher,omitempty"` // the kernel's id of the program that is attached
 	Attach     string `json:"attach,omitempty"`     // xdp-native, xdp-generic, tcx, clsact
 	ABI        uint32 `json:"abi,omitempty"`
+	Auto       bool   `json:"auto,omitempty"` // generic XDP only because there is no native one
 	// Damage is what is not as the chain was made: a slot that is empty, a pin
 	// that is gone, a program before it.
 	Damage []string `json:"damage,omitempty"`
@@ -182,6 +192,13 @@ func (c Chain) Inherit(have Resource) Resource {
 // ChainABI is the version of what a dispatcher says of itself.
 const ChainABI = 1
 
+// Evicts reports that a foreign XDP program has to go. Other hooks have room
+// for many.
+func (c Chain) Evicts() bool { return c.Takeover }
+
+// EvictHint names the key of YAML.
+func (c Chain) EvictHint() string { return " (takeover: true evicts it)" }
+
 // Replaces reports a change of the mode: XDP has to be taken off for it.
 func (c Chain) Replaces(from Resource) bool {
 	d, ok := from.(Chain)
@@ -219,4 +236,38 @@ func (c Chain) Fields() []Field {
 	}
 	f.add("damage", strings.Join(c.Seen.Damage, ", "))
 	return f
+}
+
+// Summary tells the generation, and what a new chain holds.
+func (c Chain) Summary(from, to Resource) string {
+	was, had := from.(Chain)
+	next, stays := to.(Chain)
+	switch {
+	case !had:
+		return next.text()
+	case !stays:
+		return fmt.Sprintf("gen %d detached", was.Seen.Generation)
+	}
+	text := fmt.Sprintf("gen %d -> %d, atomic", was.Seen.Generation, was.Seen.Generation+1)
+	if next.Replaces(was) {
+		text = fmt.Sprintf("mode %s -> %s", was.Mode, next.Mode)
+	}
+	if was.Seen.Severed {
+		text = "attached anew"
+	}
+	if was.Bypass != next.Bypass {
+		text += fmt.Sprintf(", bypass [%s] -> [%s]", was.Bypass, next.Bypass)
+	}
+	if len(was.Seen.Damage) > 0 {
+		text += "; " + strings.Join(was.Seen.Damage, ", ")
+	}
+	return text
+}
+
+func (c Chain) text() string {
+	var parts []string
+	for _, s := range c.Slots {
+		parts = append(parts, s.text())
+	}
+	return strings.Join(parts, " | ")
 }

@@ -3,6 +3,7 @@ package resource
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // KindMap is the contents of a map of a program.
@@ -37,6 +38,11 @@ type Map struct {
 	// object has no BTF to tell; 0 where they are not given.
 	KeySize   uint32 `json:"key-size,omitempty"`
 	ValueSize uint32 `json:"value-size,omitempty"`
+	// MaxEntries is the size that YAML gives the map; 0: as in the object.
+	MaxEntries uint32 `json:"max-entries,omitempty"`
+	// Tree is the object, where it came with the tree: what can be checked
+	// without a kernel is checked against it.
+	Tree *Blob `json:"-"`
 }
 
 // Key identifies the map by its instance and name.
@@ -77,4 +83,42 @@ func (m Map) Fields() []Field {
 		f.add(fmt.Sprintf("[%s]", e.Key), e.Value.String())
 	}
 	return f
+}
+
+// Summary counts what is added, changed and removed.
+func (m Map) Summary(from, to Resource) string {
+	was, _ := from.(Map)
+	next, _ := to.(Map)
+	old := make(map[string]string, len(was.Entries))
+	for _, e := range was.Entries {
+		old[e.Key.String()] = e.Value.String()
+	}
+	added, changed := 0, 0
+	for _, e := range next.Entries {
+		k := e.Key.String()
+		switch v, ok := old[k]; {
+		case !ok:
+			added++
+		case v != e.Value.String():
+			changed++
+		}
+		delete(old, k)
+	}
+	var parts []string
+	for _, p := range []struct {
+		sign string
+		n    int
+	}{{"+", added}, {"~", changed}, {"-", len(old)}} {
+		if p.n > 0 {
+			parts = append(parts, fmt.Sprintf("%s%d", p.sign, p.n))
+		}
+	}
+	return strings.Join(parts, " ") + " of " + plural(len(next.Entries), "entry", "entries")
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }

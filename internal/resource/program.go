@@ -3,6 +3,7 @@ package resource
 import (
 	"slices"
 	"strings"
+	"time"
 )
 
 // ChainDriver is the driver of BPF programs, their maps, and the chains they run in.
@@ -52,6 +53,33 @@ type MapSettings struct {
 	External bool   `json:"external,omitempty"` // written by others: neither compared nor replaced
 }
 
+// MapLayout is what a map is like.
+type MapLayout struct {
+	Name       string `json:"name"`
+	Type       string `json:"type"`
+	KeySize    uint32 `json:"key-size"`   // bytes
+	ValueSize  uint32 `json:"value-size"` // bytes
+	MaxEntries uint32 `json:"max-entries"`
+	Flags      uint32 `json:"flags,omitempty"`
+	// Entries is how many it holds; read for statistics only.
+	Entries int `json:"entries,omitempty"`
+}
+
+// Fate is what becomes of a map when a program is loaded anew, was being that
+// of the former version.
+func (n NewVersion) Fate(was, next MapLayout) (NewVersion, bool) {
+	was.Entries, next.Entries = 0, 0
+	same := was == next
+	sizes := was.Type == next.Type && was.KeySize == next.KeySize && was.ValueSize == next.ValueSize
+	switch {
+	case n == Fresh, n == "" && !same:
+		return Fresh, true
+	case n == Copy:
+		return Copy, sizes
+	}
+	return Reuse, same
+}
+
 // Program is one instance of a program: an object that is loaded once, for one
 // interface or for all.
 type Program struct {
@@ -74,6 +102,12 @@ type Program struct {
 	// Frags says that it is loaded for packets in several buffers: all
 	// programs of its XDP chains can take them.
 	Frags bool `json:"frags,omitempty"`
+
+	// Layout is what the maps are like: in the object, or as read back. It is
+	// known where a person reads the plan, or something changes.
+	Layout []MapLayout `json:"layout,omitempty"`
+	// Loaded is when the kernel took it, since boot; 0 where it is not asked for.
+	Loaded time.Duration `json:"loaded,omitempty"`
 
 	// Damage is what is missing of an instance that was read back.
 	Damage []string `json:"damage,omitempty"`
@@ -114,6 +148,9 @@ func (p Program) Equal(o Resource) bool {
 	q, ok := o.(Program)
 	return ok && p.Key() == q.Key() && slices.Equal(p.Damage, q.Damage)
 }
+
+// IsSpare lets a former version stay until the new one is confirmed.
+func (p Program) IsSpare() {}
 
 // Rename passes the name of the interface on.
 func (p Program) Rename(to func(string) string) Resource {

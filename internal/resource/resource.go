@@ -112,6 +112,26 @@ type Child interface {
 	Parent() string
 }
 
+// Tenant is a resource whose place has room for one: a foreign one there is
+// evicted only if told so.
+type Tenant interface {
+	Evicts() bool
+	// EvictHint says how to tell so.
+	EvictHint() string
+}
+
+// Spare is a resource that can stay for a while beside what takes its place,
+// without any effect: an apply that is not yet confirmed leaves it, so that
+// going back to it loses nothing.
+type Spare interface{ IsSpare() }
+
+// Summarizer is a resource that says of its own change what a list of fields
+// would say badly.
+type Summarizer interface {
+	// Summary is one line; from or to is nil where there is none.
+	Summary(from, to Resource) string
+}
+
 // Renamer is a resource that names links. Bind uses it to turn the names in
 // YAML into the kernel's.
 type Renamer interface {

@@ -1,0 +1,138 @@
+package chain
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/cilium/ebpf"
+
+	"reconciler/internal/diff"
+	"reconciler/internal/observed"
+	"reconciler/internal/resource"
+)
+
+// Annotate tells the changes of chains program by program, with what becomes
+// of their maps, and what a change costs. A chain that runs in a slower mode
+// than it might gets a note.
+func (*Driver) Annotate(have observed.State, plan *diff.Plan) {
+	for i := range plan.Ops {
+		op := &plan.Ops[i]
+		to, ok := op.To.(resource.Chain)
+		if !ok {
+			continue
+		}
+		from, _ := op.From.(resource.Chain)
+		op.Details = details(from, to, programsOf(have, plan))
+		if op.Verb == diff.Replace {
+			op.Disruption = "no program runs from its detachment until it is attached again"
+		}
+		if op.Owner == resource.Foreign {
+			op.Effects = append(op.Effects, fmt.Sprintf("evicts program %d", from.Seen.Dispatcher))
+		}
+	}
+	for _, o := range have.Objects.All() {
+		c, ok := o.Resource.(resource.Chain)
+		if ok && o.Owner == resource.Ours && c.Seen.Attach == attachXDPGeneric && c.Seen.Auto {
+			plan.Notes = append(plan.Notes, diff.Note{
+				Code: diff.Degraded, Key: c.Key(), Text: "runs as generic XDP: the interface's driver has no native one",
+			})
+		}
+	}
+}
+
+// programsOf are the instances there are and those the plan makes.
+func programsOf(have observed.State, plan *diff.Plan) map[resource.Key]resource.Program {
+	out := map[resource.Key]resource.Program{}
+	have.Objects.Each(func(k resource.Key, o resource.Object) bool {
+		if p, ok := o.Resource.(resource.Program); ok {
+			out[k] = p
+		}
+		return true
+	})
+	for _, op := range plan.Ops {
+		if p, ok := op.To.(resource.Program); ok {
+			out[op.Key] = p
+		}
+	}
+	return out
+}
+
+// details sets a chain as it is beside the one that is wanted, a line a
+// program.
+func details(from, to resource.Chain, programs map[resource.Key]resource.Program) []string {
+	was := map[string]resource.Slot{}
+	for _, s := range from.Slots {
+		was[s.Program] = s
+	}
+	var out []string
+	for i, s := range to.Slots {
+		old, had := was[s.Program]
+		delete(was, s.Program)
+		line := fmt.Sprintf("%2d  ", i)
+		switch {
+		case !had:
+			line += "+ " + slotText(s)
+		case old.Digest != s.Digest:
+			line += "~ " + s.Program + " " + versionText(old) + " -> " + versionText(s) + fates(programs[keyOf(old)], programs[keyOf(s)])
+		default:
+			line += "  " + slotText(s)
+		}
+		if had && old.Proceed != s.Proceed {
+			line += fmt.Sprintf("  proceed-on [%s] -> [%s]", to.Hook.Text(old.Proceed), to.Hook.Text(s.Proceed))
+		}
+		out = append(out, line)
+	}
+	for _, s := range from.Slots {
+		if _, gone := was[s.Program]; gone {
+			out = append(out, "    - "+slotText(s))
+		}
+	}
+	return out
+}
+
+func keyOf(s resource.Slot) resource.Key { return resource.ProgramKey(s.Program, s.Link, s.Digest) }
+
+func slotText(s resource.Slot) string { return s.Program + " " + versionText(s) }
+
+func versionText(s resource.Slot) string {
+	return strings.TrimSpace(s.Version + " " + resource.ShortDigest(s.Digest))
+}
+
+// fates says what becomes of each map of a program that is loaded anew.
+func fates(was, next resource.Program) string {
+	old := map[string]resource.MapLayout{}
+	for _, m := range was.Layout {
+		old[m.Name] = m
+	}
+	var parts []string
+	for _, m := range next.Layout {
+		if strings.HasPrefix(m.Name, ".") || m.Type == ebpf.ProgramArray.String() {
+			continue
+		}
+		parts = append(parts, m.Name+" "+fate(next, old, m))
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "   " + strings.Join(parts, ", ")
+}
+
+func fate(p resource.Program, old map[string]resource.MapLayout, m resource.MapLayout) string {
+	if s := settingsOf(p, m.Name); s.Pin != "" {
+		return "stays (" + s.Pin + ")"
+	}
+	was, had := old[m.Name]
+	if !had {
+		return "new"
+	}
+	f, fits := p.OnNewVersion.Fate(was, m)
+	switch {
+	case !fits:
+		return "does not fit"
+	case f == resource.Reuse:
+		return "reused"
+	case f == resource.Copy:
+		return "copied"
+	}
+	return "fresh"
+}

@@ -1,0 +1,177 @@
+package chain
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+
+	"reconciler/internal/diff"
+	"reconciler/internal/resource"
+)
+
+// How a chain can be attached.
+const (
+	attachXDPNative  = "xdp-native"
+	attachXDPGeneric = "xdp-generic"
+	attachTCX        = "tcx"
+	attachClsact     = "clsact"
+)
+
+// attachment is what holds a chain to its hook.
+type attachment struct {
+	how     string
+	program ebpf.ProgramID // 0 for none
+	mode    resource.XDPMode
+	link    string // the interface's present name; empty where it is gone
+	severed bool   // it can never be updated again
+	damage  []string
+}
+
+// attachedBy reads how a chain is attached.
+func (d *Driver) attachedBy(dir, name string, hook resource.Hook) attachment {
+	l, err := link.LoadPinnedLink(filepath.Join(dir, linkPin), nil)
+	switch {
+	case err == nil:
+		defer l.Close()
+		return d.attachedByLink(l, hook)
+	case !errors.Is(err, os.ErrNotExist):
+		return attachment{damage: []string{err.Error()}, severed: true}
+	case hook.IsXDP():
+		return attachment{damage: []string{"it is not attached"}, severed: true}
+	}
+	return d.attachedByFilter(name, hook)
+}
+
+// attachedByLink reads a BPF link. One whose interface is gone, or that was
+// detached by force, has no interface and never gets one again.
+func (d *Driver) attachedByLink(l link.Link, hook resource.Hook) attachment {
+	info, err := l.Info()
+	if err != nil {
+		return attachment{damage: []string{err.Error()}, severed: true}
+	}
+	a := attachment{program: info.Program}
+	ifindex := 0
+	if hook.IsXDP() {
+		if x := info.XDP(); x != nil {
+			ifindex = int(x.Ifindex)
+		}
+	} else if x := info.TCX(); x != nil {
+		ifindex = int(x.Ifindex)
+		a.how = attachTCX
+	}
+	on, err := d.linkByIndex(ifindex)
+	if ifindex == 0 || err != nil {
+		a.severed, a.damage = true, []string{"it was detached by force, or its interface was replaced"}
+		return a
+	}
+	a.link = on.name
+	if hook.IsXDP() {
+		a.how, a.mode = on.xdp.how(), on.xdp.mode
+		return a
+	}
+	if first := firstTCX(ifindex, hook); first != 0 && first != a.program {
+		a.damage = []string{fmt.Sprintf("program %d runs before it", first)}
+	}
+	return a
+}
+
+// attach puts a generation into the place of what is attached.
+func (d *Driver) attach(dir string, g *generation, op diff.Op) error {
+	if g.chain.Hook.IsXDP() {
+		return d.attachXDP(dir, g, op)
+	}
+	if d.hasTCX() && !d.byFilter(g) {
+		return d.attachTCX(dir, g)
+	}
+	return d.attachFilter(g)
+}
+
+// update swaps the program of a pinned link in one step, if it is still the one
+// that was read: a second writer loses. It reports false where there is no link
+// that could be updated.
+func update(dir string, g *generation) (bool, error) {
+	pin := filepath.Join(dir, linkPin)
+	l, err := link.LoadPinnedLink(pin, nil)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("open link: %w", err)
+	}
+	defer l.Close()
+	info, err := l.Info()
+	if err != nil {
+		return false, err
+	}
+	if onInterface(info) != uint32(g.ifindex) {
+		return false, os.Remove(pin) // severed
+	}
+	old, err := ebpf.NewProgramFromID(info.Program)
+	if err != nil {
+		return false, fmt.Errorf("open the program that is attached: %w", err)
+	}
+	defer old.Close()
+	raw, ok := l.(interface {
+		UpdateArgs(link.RawLinkUpdateOptions) error
+	})
+	if !ok {
+		return false, errors.New("a link of this type cannot be updated")
+	}
+	if err := raw.UpdateArgs(link.RawLinkUpdateOptions{New: g.dispatcher.program, Old: old, Flags: replaceOld}); err != nil {
+		return false, fmt.Errorf("swap program: %w", err)
+	}
+	return true, nil
+}
+
+const replaceOld = 1 << 2 // BPF_F_REPLACE of linux/bpf.h
+
+func onInterface(info *link.Info) uint32 {
+	if x := info.XDP(); x != nil {
+		return x.Ifindex
+	}
+	if x := info.TCX(); x != nil {
+		return x.Ifindex
+	}
+	return 0
+}
+
+// pinLink pins a new link in the place of an older one, if there is any: that
+// is gone with its pin.
+func pinLink(dir string, l link.Link) error {
+	pin := filepath.Join(dir, linkPin)
+	next := pin + "-next"
+	_ = os.Remove(next) // of a run that was killed here
+	if err := l.Pin(next); err != nil {
+		return fmt.Errorf("pin link: %w", err)
+	}
+	if err := os.Rename(next, pin); err != nil {
+		return fmt.Errorf("pin link: %w", err)
+	}
+	return nil
+}
+
+// detach takes a chain off its hook.
+func (d *Driver) detach(dir string, c resource.Chain) error {
+	pin := filepath.Join(dir, linkPin)
+	l, err := link.LoadPinnedLink(pin, nil)
+	if err == nil {
+		// Others may hold the link: without its pin alone it would live on.
+		err = l.Detach()
+		l.Close()
+		if err != nil && !c.Seen.Severed {
+			return err
+		}
+		return os.Remove(pin)
+	}
+	if !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("open link: %w", err)
+	}
+	if c.Hook.IsXDP() {
+		return nil
+	}
+	return d.detachFilter(c)
+}

@@ -1,0 +1,94 @@
+package chain
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+
+	"reconciler/internal/diff"
+	"reconciler/internal/resource"
+)
+
+// attachXDP swaps the program of the link, or attaches a new one.
+func (d *Driver) attachXDP(dir string, g *generation, op diff.Op) error {
+	if op.Verb == diff.Replace {
+		// The mode is one of the link, and an interface has one XDP program.
+		if err := d.detach(dir, op.From.(resource.Chain)); err != nil {
+			return fmt.Errorf("detach for another mode: %w", err)
+		}
+	}
+	if done, err := update(dir, g); done || err != nil {
+		return err
+	}
+	l, err := d.newXDP(g)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	return pinLink(dir, l)
+}
+
+// newXDP attaches by a new link, in the mode that is wanted.
+func (d *Driver) newXDP(g *generation) (link.Link, error) {
+	if g.chain.Takeover {
+		if err := d.evict(g.ifindex); err != nil {
+			return nil, fmt.Errorf("take over: %w", err)
+		}
+	}
+	var errs []error
+	for _, flags := range modeFlags(g.chain.Mode) {
+		l, err := link.AttachXDP(link.XDPOptions{Program: g.dispatcher.program, Interface: g.ifindex, Flags: flags})
+		if err == nil {
+			return l, nil
+		}
+		errs = append(errs, err)
+		if !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.EINVAL) {
+			break
+		}
+	}
+	return nil, explainXDP(g.chain, errors.Join(errs...))
+}
+
+func modeFlags(m resource.XDPMode) []link.XDPAttachFlags {
+	switch m {
+	case resource.Generic:
+		return []link.XDPAttachFlags{link.XDPGenericMode}
+	case resource.Auto:
+		return []link.XDPAttachFlags{link.XDPDriverMode, link.XDPGenericMode}
+	}
+	return []link.XDPAttachFlags{link.XDPDriverMode}
+}
+
+// explainXDP adds what the kernel's word for it does not say.
+func explainXDP(c resource.Chain, err error) error {
+	switch {
+	case errors.Is(err, unix.EBUSY):
+		return fmt.Errorf("%w: somebody else's XDP program is on %s (takeover: true evicts it)", err, c.Link)
+	case errors.Is(err, unix.EOPNOTSUPP) && c.Mode == resource.Native:
+		return fmt.Errorf("%w: the driver of %s has no native XDP (mode: generic, or auto)", err, c.Link)
+	}
+	return err
+}
+
+// evict takes a foreign XDP program off an interface.
+func (d *Driver) evict(ifindex int) error {
+	var it link.Iterator
+	defer it.Close()
+	for it.Next() {
+		l := it.Take()
+		info, err := l.Info()
+		if err == nil && info.XDP() != nil && int(info.XDP().Ifindex) == ifindex {
+			err = l.Detach()
+			l.Close()
+			return err
+		}
+		l.Close()
+	}
+	on, err := d.linkByIndex(ifindex)
+	if err != nil || on.xdp.program == 0 {
+		return err
+	}
+	return d.clearXDP(on)
+}

@@ -1,0 +1,153 @@
+package chain
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+
+	"reconciler/internal/driver/chain/bpf"
+	"reconciler/internal/resource"
+)
+
+const (
+	magic = 0x52434831 // MAGIC of bpf/state.h
+	abi   = resource.ChainABI
+)
+
+// hookNumber is how a dispatcher's state names its hook.
+func hookNumber(h resource.Hook) uint32 {
+	for i, hook := range resource.Hooks() {
+		if hook == h {
+			return uint32(i + 1)
+		}
+	}
+	panic("chain: unknown hook " + string(h))
+}
+
+// dispatcher is a loaded dispatcher with its slots filled.
+type dispatcher struct {
+	program *ebpf.Program
+	slots   *ebpf.Map
+	state   *ebpf.Map
+}
+
+func (d *dispatcher) close() {
+	for _, c := range []interface{ Close() error }{d.program, d.slots, d.state} {
+		c.Close()
+	}
+}
+
+// id is the kernel's id of the program.
+func (d *dispatcher) id() (ebpf.ProgramID, error) { return programID(d.program) }
+
+func programID(p *ebpf.Program) (ebpf.ProgramID, error) {
+	info, err := p.Info()
+	if err != nil {
+		return 0, err
+	}
+	id, ok := info.ID()
+	if !ok {
+		return 0, errors.New("the kernel tells no program id")
+	}
+	return id, nil
+}
+
+// build loads a dispatcher for a chain and puts its programs in.
+func build(c resource.Chain, programs []*ebpf.Program, state bpf.XDPChain) (*dispatcher, error) {
+	spec, entry, err := dispatcherSpec(c.Hook)
+	if err != nil {
+		return nil, err
+	}
+	for i, s := range c.Slots {
+		id, err := programID(programs[i])
+		if err != nil {
+			return nil, err
+		}
+		if err := fillSlot(&state, i, s, uint32(id)); err != nil {
+			return nil, err
+		}
+	}
+	if err := spec.Variables["state"].Set(stateBytes(&state)); err != nil {
+		return nil, fmt.Errorf("write state: %w", err)
+	}
+	fit(spec.Programs[entry], c.Frags)
+	coll, err := ebpf.NewCollection(spec)
+	if err != nil {
+		return nil, fmt.Errorf("load dispatcher: %w", err)
+	}
+	defer coll.Close()
+	out := &dispatcher{program: coll.DetachProgram(entry), slots: coll.DetachMap("slots"), state: coll.DetachMap(".rodata")}
+	for i, p := range programs {
+		if err := out.slots.Put(uint32(i), p); err != nil {
+			out.close()
+			return nil, fmt.Errorf("put program %s into slot %d: %w", c.Slots[i].Program, i, err)
+		}
+	}
+	return out, nil
+}
+
+func dispatcherSpec(h resource.Hook) (spec *ebpf.CollectionSpec, entry string, err error) {
+	if h.IsXDP() {
+		spec, err = bpf.LoadXDP()
+		entry = "dispatch_xdp"
+	} else {
+		spec, err = bpf.LoadTC()
+		entry = "dispatch_tc"
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("read dispatcher: %w", err)
+	}
+	return spec, entry, nil
+}
+
+func fillSlot(state *bpf.XDPChain, i int, s resource.Slot, id uint32) error {
+	e := &state.Slots[i]
+	e.Id, e.Proceed = id, uint32(s.Proceed)
+	digest, err := hex.DecodeString(s.Digest)
+	if err != nil || len(digest) != len(e.Digest) {
+		return fmt.Errorf("digest of program %s: %q is no SHA-256", s.Program, s.Digest)
+	}
+	copy(e.Digest[:], digest)
+	if !putCString(e.Program[:], s.Program) || !putCString(e.Link[:], s.Link) || !putCString(e.Function[:], s.Function) {
+		return fmt.Errorf("program %s: a name is longer than %d bytes", s.Program, len(e.Program)-1)
+	}
+	version := s.Version[:min(len(s.Version), len(e.Version)-1)] // a word for people
+	putCString(e.Version[:], version)
+	return nil
+}
+
+// slotOf reads a slot back.
+func slotOf(state *bpf.XDPChain, i int) resource.Slot {
+	e := &state.Slots[i]
+	return resource.Slot{
+		Program: cString(e.Program[:]), Link: cString(e.Link[:]), Version: cString(e.Version[:]),
+		Digest: hex.EncodeToString(e.Digest[:]), Function: cString(e.Function[:]),
+		Proceed: resource.Proceed(e.Proceed), ID: e.Id,
+	}
+}
+
+// stateBytes is a state as it lies in memory.
+func stateBytes(s *bpf.XDPChain) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(s)), unsafe.Sizeof(*s))
+}
+
+// readState reads the state of a dispatcher. What has another size or mark was
+// written by another version: only its magic and ABI count.
+func readState(m *ebpf.Map) (*bpf.XDPChain, error) {
+	raw, err := m.LookupBytes(uint32(0))
+	if err != nil {
+		return nil, fmt.Errorf("read the state of a dispatcher: %w", err)
+	}
+	s := new(bpf.XDPChain)
+	copy(stateBytes(s), raw)
+	if len(raw) < 8 || s.Magic != magic {
+		return nil, errors.New("it carries no state of ours")
+	}
+	if s.Abi == abi && (len(raw) < len(stateBytes(s)) || s.Count > resource.MaxSlots) {
+		return nil, errors.New("its state makes no sense")
+	}
+	return s, nil
+}

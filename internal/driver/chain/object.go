@@ -1,0 +1,155 @@
+package chain
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/cilium/ebpf"
+
+	"reconciler/internal/artifact"
+	"reconciler/internal/resource"
+)
+
+// object is a parsed object: what it holds, before the kernel has seen it.
+type object struct {
+	sha256 string
+	spec   *ebpf.CollectionSpec
+}
+
+// ref is where an artifact store finds the object of a program.
+func ref(s resource.ObjectSource) artifact.Ref {
+	return artifact.Ref{URL: s.URL, File: s.File, SHA256: s.SHA256, Path: s.Path}
+}
+
+// object returns the object of a program, from the tree or from the store.
+func (d *Driver) object(p resource.Program) (*object, error) {
+	content, sum, err := d.bytes(p.Source)
+	if err != nil {
+		return nil, err
+	}
+	if o := d.parsed[sum]; o != nil {
+		return o, nil
+	}
+	o, err := parse(content, sum)
+	if err != nil {
+		return nil, err
+	}
+	d.parsed[sum] = o
+	return o, nil
+}
+
+func (d *Driver) bytes(s resource.ObjectSource) ([]byte, string, error) {
+	if s.Tree != nil {
+		if s.Tree.Bytes == nil {
+			return nil, "", fmt.Errorf("object %s: %w", s.File, artifact.ErrNotFetched)
+		}
+		return s.Tree.Bytes, s.Tree.SHA256, nil
+	}
+	return d.cfg.Objects.Object(ref(s))
+}
+
+func parse(content []byte, sum string) (*object, error) {
+	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(content))
+	if err != nil {
+		return nil, fmt.Errorf("read BPF object: %w", err)
+	}
+	return &object{sum, spec}, nil
+}
+
+// errNoEntry is an object without the function that is asked for.
+var errNoEntry = errors.New("no such entry")
+
+// entry is the function of a program on a hook: the one that is named, or the
+// only one of the hook's type.
+func (o *object) entry(p resource.Program, hook resource.Hook) (string, error) {
+	want := ebpf.SchedCLS
+	if hook.IsXDP() {
+		want = ebpf.XDP
+	}
+	if p.Entry != "" {
+		return p.Entry, o.fits(p.Entry, want, hook)
+	}
+	var found []string
+	for name, s := range o.spec.Programs {
+		if s.Type == want {
+			found = append(found, name)
+		}
+	}
+	slices.Sort(found)
+	switch len(found) {
+	case 0:
+		return "", fmt.Errorf("%w: the object has no program for %s", errNoEntry, hook)
+	case 1:
+		return found[0], nil
+	}
+	return "", fmt.Errorf("%w: the object has %d programs for %s, say which as entry: %s", errNoEntry, len(found), hook, strings.Join(found, ", "))
+}
+
+func (o *object) fits(entry string, want ebpf.ProgramType, hook resource.Hook) error {
+	s, ok := o.spec.Programs[entry]
+	if !ok {
+		return fmt.Errorf("%w: %s is not in the object, which has %s", errNoEntry, entry, strings.Join(o.entries(), ", "))
+	}
+	if s.Type != want {
+		return fmt.Errorf("%w: %s is a program of type %s, which does not run on %s", errNoEntry, entry, s.Type, hook)
+	}
+	return nil
+}
+
+func (o *object) entries() []string {
+	var names []string
+	for name := range o.spec.Programs {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// frags reports that a function takes packets in several buffers.
+func (o *object) frags(function string) bool {
+	s := o.spec.Programs[function]
+	return s != nil && s.Flags&bpfXDPHasFrags != 0
+}
+
+const bpfXDPHasFrags = 1 << 5 // BPF_F_XDP_HAS_FRAGS of linux/bpf.h
+
+// layout is what the maps of a program will be like.
+func (o *object) layout(p resource.Program) []resource.MapLayout {
+	spec := o.spec.Copy()
+	keep(spec, p.Functions)
+	if settle(spec, p) != nil {
+		return nil // told when it is prepared
+	}
+	var out []resource.MapLayout
+	for name, m := range spec.Maps {
+		out = append(out, resource.MapLayout{
+			Name: name, Type: m.Type.String(), KeySize: m.KeySize, ValueSize: m.ValueSize, MaxEntries: m.MaxEntries, Flags: m.Flags,
+		})
+	}
+	slices.SortFunc(out, func(a, b resource.MapLayout) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+// digest is SHA-256 over all that decides on what is loaded.
+func (o *object) digest(p resource.Program) string {
+	h := sha256.New()
+	line := func(parts ...string) { io.WriteString(h, strings.Join(parts, "\x00")+"\n") }
+	line("object", o.sha256)
+	line(append([]string{"functions"}, p.Functions...)...)
+	line("frags", fmt.Sprint(p.Frags))
+	for _, c := range p.Constants {
+		line("constant", c.Name, c.Value.String())
+	}
+	for _, m := range p.Maps {
+		if m.MaxEntries != 0 || m.Pin != "" {
+			line("map", m.Name, fmt.Sprint(m.MaxEntries), m.Pin, fmt.Sprint(m.External))
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}

@@ -1,0 +1,207 @@
+package chain
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"reconciler/internal/artifact"
+	"reconciler/internal/diff"
+	"reconciler/internal/resource"
+)
+
+// Fetch brings the objects that are wanted and not on this host.
+func (d *Driver) Fetch(ctx context.Context, want *resource.Set) error {
+	var errs []error
+	var refs []artifact.Ref
+	for _, o := range want.All() {
+		p, ok := o.Resource.(resource.Program)
+		if !ok || p.Source.Tree != nil || slices.Contains(refs, ref(p.Source)) {
+			continue
+		}
+		refs = append(refs, ref(p.Source))
+		if err := d.cfg.Objects.Fetch(ctx, ref(p.Source)); err != nil {
+			errs = append(errs, &FetchError{Program: p.Name, Origin: o.Origin, Err: err})
+		}
+	}
+	if len(errs) == 0 && len(refs) > 0 {
+		errs = append(errs, d.cfg.Objects.Keep(refs))
+	}
+	return errors.Join(errs...)
+}
+
+// FetchError is an object that could not be brought here.
+type FetchError struct {
+	Program string
+	Origin  string // file:line
+	Err     error
+}
+
+func (e *FetchError) Error() string {
+	return e.Origin + ": fetch the object of program " + e.Program + ": " + e.Err.Error()
+}
+
+// Unwrap is what went wrong.
+func (e *FetchError) Unwrap() error { return e.Err }
+
+// Resolve fills in what only the objects tell: functions, digests, and with
+// them the keys. A program whose object is not at hand gets a note and stays
+// without a digest.
+func (d *Driver) Resolve(_ context.Context, want *resource.Set) (*resource.Set, []diff.Note) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	r := resolving{d: d, programs: map[resource.Key]resource.Program{}, objects: map[resource.Key]*object{}}
+	found := map[resource.Key]string{}
+	for _, o := range want.All() {
+		if p, ok := o.Resource.(resource.Program); ok {
+			found[o.Key()] = r.program(p, o)
+		}
+	}
+	last := &d.resolved
+	if last.want == want && last.answer != nil && sameStrings(last.from, found) {
+		return last.answer, last.notes
+	}
+	last.want, last.from = want, found
+	last.answer, last.notes = want, nil
+	if len(found) > 0 {
+		last.answer = r.all(want)
+		last.notes = r.notes
+	}
+	return last.answer, last.notes
+}
+
+func sameStrings(a, b map[resource.Key]string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for k, v := range a {
+		if b[k] != v {
+			return false
+		}
+	}
+	return true
+}
+
+// resolving is one Resolve at work.
+type resolving struct {
+	d        *Driver
+	objects  map[resource.Key]*object
+	programs map[resource.Key]resource.Program // by the key before
+	notes    []diff.Note
+}
+
+// program finds the object of a program and returns its digest, or else what
+// is wrong with it.
+func (r *resolving) program(p resource.Program, o resource.Object) string {
+	obj, err := r.d.object(p)
+	if err == nil {
+		p.Functions, err = functions(obj, p)
+	}
+	if err != nil {
+		r.notes = append(r.notes, diff.Note{Code: diff.NotReady, Key: o.Key(), Text: err.Error(), Origin: o.Origin})
+		return "! " + err.Error()
+	}
+	r.objects[o.Key()], r.programs[o.Key()] = obj, p
+	return obj.sha256
+}
+
+func functions(o *object, p resource.Program) ([]string, error) {
+	var out []string
+	for _, h := range p.Hooks {
+		f, err := o.entry(p, h)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, f)
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
+}
+
+// all is want with everything filled in.
+func (r *resolving) all(want *resource.Set) *resource.Set {
+	r.frags(want)
+	for k, p := range r.programs {
+		p.Digest = r.objects[k].digest(p)
+		p.Layout = r.objects[k].layout(p)
+		r.programs[k] = p
+	}
+	out := resource.NewSet(want.Len())
+	for _, o := range want.All() {
+		switch v := o.Resource.(type) {
+		case resource.Program:
+			if p, ok := r.programs[v.Key()]; ok {
+				o.Resource = p
+			}
+		case resource.Map:
+			v.Digest = r.programs[resource.ProgramKey(v.Program, v.Link, "")].Digest
+			o.Resource = v
+		case resource.Chain:
+			o.Resource = r.chain(v)
+		}
+		out.Put(o)
+	}
+	for _, o := range want.Aside() {
+		out.SetAside(o)
+	}
+	return out
+}
+
+// chain fills the slots in.
+func (r *resolving) chain(c resource.Chain) resource.Chain {
+	c.Slots = slices.Clone(c.Slots)
+	c.Bypass = r.d.cfg.Bypass.String()
+	c.Seen.ABI = resource.ChainABI
+	c.Frags = len(c.Slots) > 0 && c.Hook.IsXDP()
+	for i := range c.Slots {
+		s := &c.Slots[i]
+		k := resource.ProgramKey(s.Program, s.Link, "")
+		p, ok := r.programs[k]
+		c.Frags = c.Frags && p.Frags
+		if !ok {
+			continue
+		}
+		s.Digest, s.Version = p.Digest, p.Version
+		s.Function, _ = r.objects[k].entry(p, c.Hook) // found before
+	}
+	return c
+}
+
+// frags decides which instances are loaded for packets in several buffers: the
+// kernel takes programs into one array only if all are or none is.
+func (r *resolving) frags(want *resource.Set) {
+	takes := map[resource.Key]bool{}
+	for k, p := range r.programs {
+		f, err := r.objects[k].entry(p, resource.XDPIngress)
+		takes[k] = err == nil && r.objects[k].frags(f)
+	}
+	for again := true; again; { // an instance without carries over to all its chains
+		again = false
+		for _, o := range want.All() {
+			c, ok := o.Resource.(resource.Chain)
+			if !ok || !c.Hook.IsXDP() || r.allTake(c, takes) {
+				continue
+			}
+			for _, s := range c.Slots {
+				k := resource.ProgramKey(s.Program, s.Link, "")
+				again = again || takes[k]
+				delete(takes, k)
+			}
+		}
+	}
+	for k, p := range r.programs {
+		p.Frags = takes[k]
+		r.programs[k] = p
+	}
+}
+
+// allTake reports that every program of a chain takes packets in several buffers.
+func (r *resolving) allTake(c resource.Chain, takes map[resource.Key]bool) bool {
+	for _, s := range c.Slots {
+		k := resource.ProgramKey(s.Program, s.Link, "")
+		if !takes[resource.ProgramKey(s.Program, s.Link, "")] {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,132 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"reconciler/internal/driver"
+	"reconciler/internal/resource"
+)
+
+// fetcher brings what trees are made of to this host, beside the loop, so that
+// drift is repaired while something downloads.
+type fetcher struct {
+	drivers []driver.Fetcher
+	ask     chan *tree // the latest that is asked for
+	done    chan fetched
+}
+
+// fetched says what became of the objects of a tree.
+type fetched struct {
+	revision string
+	err      error
+}
+
+// What failed is tried again after a while, twice as long each time.
+const (
+	fetchAgain     = 2 * time.Second
+	fetchAgainMost = 2 * time.Minute
+)
+
+func newFetcher(drivers []driver.Driver) *fetcher {
+	f := &fetcher{ask: make(chan *tree, 1), done: make(chan fetched)}
+	for _, d := range drivers {
+		if one, ok := d.(driver.Fetcher); ok {
+			f.drivers = append(f.drivers, one)
+		}
+	}
+	return f
+}
+
+func (f *fetcher) String() string { return "fetcher" }
+
+// request asks for the objects of a tree, in the place of what was asked for
+// before and not begun.
+func (f *fetcher) request(t *tree) {
+	select {
+	case <-f.ask:
+	default:
+	}
+	f.ask <- t // only the loop puts in, so there is room
+}
+
+// Run fetches until the context ends.
+func (f *fetcher) Run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case t := <-f.ask:
+			f.serve(ctx, t)
+		}
+	}
+}
+
+// serve fetches for a tree until it has all, or another is asked for.
+func (f *fetcher) serve(ctx context.Context, t *tree) {
+	for wait := fetchAgain; ; wait = min(2*wait, fetchAgainMost) {
+		err := f.fetch(ctx, t.want)
+		if ctx.Err() != nil || !send(ctx, f.done, fetched{t.rev.Revision, err}) || err == nil {
+			return
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case next := <-f.ask:
+			timer.Stop()
+			if next != t {
+				t, wait = next, fetchAgain
+			}
+		case <-timer.C:
+		}
+	}
+}
+
+func (f *fetcher) fetch(ctx context.Context, want *resource.Set) error {
+	var errs []error
+	for _, d := range f.drivers {
+		errs = append(errs, d.Fetch(ctx, want))
+	}
+	return errors.Join(errs...)
+}
+
+// await asks for what a new revision is made of and is not on this host. Until
+// that has been tried, what was there before is kept up.
+func (l *loop) awaitObjects(t *tree) {
+	l.fetching = ""
+	if len(l.fetcher.drivers) == 0 || !l.planner.lacks(t.want) {
+		return
+	}
+	l.fetching = t.rev.Revision
+	l.conds.raise(CondFetching, "Fetching", "revision "+short(l.fetching)+" waits for what its programs are made of")
+	l.fetcher.request(t)
+}
+
+// seek asks for what the tree in use still lacks.
+func (l *loop) seek() {
+	if len(l.fetcher.drivers) > 0 && len(l.planner.resolved.keys) > 0 && l.sought != l.use {
+		l.sought = l.use
+		l.fetcher.request(l.use)
+	}
+}
+
+// fetched goes on with what the fetcher brought, or without it.
+func (l *loop) fetched(ctx context.Context, f fetched) {
+	first := l.fetching == f.revision
+	if first {
+		l.fetching = ""
+	}
+	if f.err != nil {
+		l.conds.raise(CondFetching, "Failed", f.err.Error())
+		l.event(Event{Type: EventFailed, Revision: f.revision, Message: f.err.Error()})
+	} else {
+		l.conds.clear(CondFetching)
+		l.brought = l.brought || !first && f.revision == l.useRevision()
+	}
+	if first || f.err == nil {
+		l.pass(ctx, CauseTree)
+	}
+}
