@@ -5,13 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 
 	"github.com/hashicorp/go-multierror"
 
+	"reconciler/internal/desired"
 	"reconciler/internal/driver"
-	"reconciler/internal/resource"
 	"reconciler/internal/strict"
 )
 
@@ -51,35 +49,22 @@ func faultsOf(err error) []*strict.Fault {
 
 // driverFaults is what the drivers say about what is declared. What a build
 // cannot apply is a warning: another may.
-func driverFaults(want *resource.Set) []*strict.Fault {
-	var out []*strict.Fault
-	for _, d := range checkers() {
-		for _, o := range want.All() {
-			if o.Key().Driver != d.Name() {
+func driverFaults(d *desired.Desired) []*strict.Fault {
+	var found []desired.Finding
+	for _, c := range checkers() {
+		for _, o := range d.Want.All() {
+			if o.Key().Driver != c.Name() {
 				continue
 			}
-			for _, f := range d.Check(o.Resource) {
-				out = append(out, atOrigin(o, f))
+			for _, f := range c.Check(o.Resource) {
+				found = append(found, desired.Finding{
+					Key: o.Key(), Field: f.Field, Warning: f.Code == driver.Unsupported,
+					Problem: &strict.Problem{Code: f.Code, Message: f.Message, Hint: f.Hint},
+				})
 			}
 		}
 	}
-	return out
-}
-
-func atOrigin(o resource.Object, f driver.Fault) *strict.Fault {
-	out := &strict.Fault{Path: o.Key().Name, Code: f.Code, Message: f.Message, Hint: f.Hint, File: o.Origin, Line: 1, Column: 1}
-	if i := strings.LastIndexByte(o.Origin, ':'); i >= 0 {
-		if line, err := strconv.Atoi(o.Origin[i+1:]); err == nil {
-			out.File, out.Line = o.Origin[:i], line
-		}
-	}
-	if f.Field != "" {
-		out.Path += "." + f.Field
-	}
-	if f.Code == driver.Unsupported {
-		out.Severity = strict.Warning
-	}
-	return out
+	return d.Locate(found)
 }
 
 // below puts the path of a tree before the names in it, as a person or an
