@@ -85,7 +85,10 @@ func (c *cli) showCommand() *cobra.Command {
 }
 
 func (c *cli) getCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "get", Args: cobra.NoArgs, Short: "List one kind of what this host holds"}
+	cmd := &cobra.Command{
+		Use: "get", Args: cobra.NoArgs, Short: "List one kind of what this host holds",
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }, // what is no kind is an error
+	}
 	for _, k := range []struct {
 		name string
 		kind resource.Kind
