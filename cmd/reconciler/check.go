@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"reconciler/internal/desired"
+	"reconciler/internal/engine"
 	"reconciler/internal/source"
 	"reconciler/internal/strict"
 )
@@ -116,7 +117,7 @@ func checkTree(tree source.Tree, o checkOptions) []*strict.Fault {
 		if err != nil {
 			continue // said above
 		}
-		for _, f := range driverFaults(resolved) {
+		for _, f := range engine.Faults(resolved, checkers()) {
 			if !seen[f.Error()] {
 				seen[f.Error()] = true
 				faults = append(faults, f)

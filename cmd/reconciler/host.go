@@ -154,6 +154,9 @@ func (l *local) load(path string) (*resource.Set, error) {
 	}
 	l.revision = tree.Revision
 	d, err := desired.Load(tree.FS(), o)
+	if err == nil {
+		err = engine.Refused(d, l.drivers)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s is not valid:\n%w", path, err)
 	}

@@ -8,8 +8,6 @@ import (
 
 	"github.com/hashicorp/go-multierror"
 
-	"reconciler/internal/desired"
-	"reconciler/internal/driver"
 	"reconciler/internal/strict"
 )
 
@@ -45,26 +43,6 @@ func faultsOf(err error) []*strict.Fault {
 		out = append(out, f)
 	}
 	return out
-}
-
-// driverFaults is what the drivers say about what is declared. What a build
-// cannot apply is a warning: another may.
-func driverFaults(d *desired.Desired) []*strict.Fault {
-	var found []desired.Finding
-	for _, c := range checkers() {
-		for _, o := range d.Want.All() {
-			if o.Key().Driver != c.Name() {
-				continue
-			}
-			for _, f := range c.Check(o.Resource) {
-				found = append(found, desired.Finding{
-					Key: o.Key(), Field: f.Field, Warning: f.Code == driver.Unsupported,
-					Problem: &strict.Problem{Code: f.Code, Message: f.Message, Hint: f.Hint},
-				})
-			}
-		}
-	}
-	return d.Locate(found)
 }
 
 // below puts the path of a tree before the names in it, as a person or an

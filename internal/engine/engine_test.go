@@ -26,7 +26,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const (
 	oneAddress   = "interfaces: {eth0: {addresses: [192.0.2.1/24]}}\n"
 	twoAddresses = "interfaces: {eth0: {addresses: [192.0.2.1/24, 198.51.100.1/24]}}\n"
-	withFault    = "interfaces: {eth0: {addresses: [192.0.2.256/24]}}\n"
+	// What the language allows and a driver does not.
+	refusedByDriver = "interfaces: {eth0: {mtu: 9001, addresses: [198.51.100.1/24]}}\n"
+
+	withFault = "interfaces: {eth0: {addresses: [192.0.2.256/24]}}\n"
 )
 
 var (
@@ -126,10 +129,16 @@ func TestForeignIsLeftAlone(t *testing.T) {
 }
 
 func TestBadCommitLeavesLastGood(t *testing.T) {
+	for what, bad := range map[string]string{"language": withFault, "driver": refusedByDriver} {
+		t.Run(what, func(t *testing.T) { badCommit(t, bad) })
+	}
+}
+
+func badCommit(t *testing.T, bad string) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.start()
 		r.push("rev-one", oneAddress)
-		r.push("rev-bad", withFault)
+		r.push("rev-bad", bad)
 		c := r.raised(CondInvalid)
 		if !strings.Contains(c.Message, "net.yaml:2:") {
 			t.Errorf("condition %q does not say where", c.Message)
