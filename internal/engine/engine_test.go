@@ -632,6 +632,28 @@ func TestSourceHealth(t *testing.T) {
 	})
 }
 
+// TestSourceRefused: what is newer and cannot be used keeps a pipeline from
+// being told that all is done.
+func TestSourceRefused(t *testing.T) {
+	for _, why := range []error{source.ErrRewritten, source.ErrEmpty, source.ErrTooLarge, source.ErrUnreadable} {
+		bubble(t, func(t *testing.T, r *rig) {
+			r.start()
+			r.push("rev-one", oneAddress)
+			r.inSync("rev-one")
+			r.feed.health <- fmt.Errorf("take commit rev-two: %w", why)
+			synctest.Wait()
+			r.raised(CondSource)
+			r.has(first)
+			if r.engine.Status().InSync {
+				t.Errorf("in sync, and the newest is %v", why)
+			}
+			r.feed.health <- nil
+			synctest.Wait()
+			r.inSync("rev-one")
+		})
+	}
+}
+
 func TestNamespaceGoneAndReplaced(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var became atomic.Pointer[error]
