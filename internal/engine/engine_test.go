@@ -301,6 +301,10 @@ func TestEmptyTreeIsHeld(t *testing.T) {
 		r.push("rev-empty", "")
 		r.has(first)
 		r.raised(CondHeld)
+		r.wait(time.Hour) // looked at again and again, it says the same
+		if c := r.raised(CondHeld); !strings.Contains(c.Message, "everything that is ours would go (1 objects)") {
+			t.Errorf("the condition does not say what would go: %s", c.Message)
+		}
 	})
 }
 
