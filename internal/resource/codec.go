@@ -15,6 +15,9 @@ var decoders = map[Kind]func([]byte) (Resource, error){
 	KindPort:        decode[Port],
 	KindSysctl:      decode[Sysctl],
 	KindUnsupported: decode[Unsupported],
+	KindProgram:     decode[Program],
+	KindMap:         decode[Map],
+	KindChain:       decode[Chain],
 }
 
 func decode[T Resource](b []byte) (Resource, error) {
