@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"reconciler/internal/desired"
+	"reconciler/internal/engine"
 	"reconciler/internal/source"
 	"reconciler/internal/strict"
 )
@@ -100,7 +102,7 @@ func (c *cli) check(path string, o checkOptions) error {
 }
 
 // checkTree finds all faults: those of the language, and what the drivers say
-// about what is declared for each host. Errors come first.
+// about what is declared for each host. Errors come first, then by place.
 func checkTree(tree source.Tree, o checkOptions) []*strict.Fault {
 	options := desired.Options{Host: o.host, Version: version}
 	d, err := desired.Check(tree.FS(), options)
@@ -115,7 +117,7 @@ func checkTree(tree source.Tree, o checkOptions) []*strict.Fault {
 		if err != nil {
 			continue // said above
 		}
-		for _, f := range driverFaults(resolved.Want) {
+		for _, f := range engine.Faults(resolved, checkers()) {
 			if !seen[f.Error()] {
 				seen[f.Error()] = true
 				faults = append(faults, f)
@@ -123,7 +125,10 @@ func checkTree(tree source.Tree, o checkOptions) []*strict.Fault {
 		}
 	}
 	faults = append(faults, d.Warnings...)
-	slices.SortStableFunc(faults, func(a, b *strict.Fault) int { return int(a.Severity) - int(b.Severity) })
+	slices.SortStableFunc(faults, func(a, b *strict.Fault) int {
+		return cmp.Or(cmp.Compare(a.Severity, b.Severity),
+			cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
 	return faults
 }
 

@@ -36,7 +36,7 @@ func (c *cli) execute(ctx context.Context, args []string) int {
 		return exitOK
 	}
 	if !c.parsed {
-		fmt.Fprintf(c.stderr, "%v\n\n`reconciler --help` lists the commands.\n", err)
+		fmt.Fprintf(c.stderr, "%v\n%s\n`reconciler --help` lists the commands.\n", err, nearest(root, args))
 		return exitUsage
 	}
 	var e *exitError
@@ -47,6 +47,19 @@ func (c *cli) execute(ctx context.Context, args []string) int {
 		fmt.Fprintf(c.stderr, "reconciler: %v\n", e.err)
 	}
 	return e.status
+}
+
+// nearest says which command was perhaps meant by one that is none.
+func nearest(root *cobra.Command, args []string) string {
+	cmd, _, err := root.Find(args)
+	if err != nil || !cmd.HasSubCommands() || cmd.Flags().NArg() == 0 {
+		return ""
+	}
+	cmd.SuggestionsMinimumDistance = 2 // swapped letters
+	if near := cmd.SuggestionsFor(cmd.Flags().Arg(0)); len(near) > 0 {
+		return "did you mean " + strings.Join(near, " or ") + "?\n"
+	}
+	return ""
 }
 
 // root is the table of contents.

@@ -12,10 +12,8 @@ import (
 	"reconciler/internal/agent"
 	"reconciler/internal/api"
 	"reconciler/internal/desired"
-	"reconciler/internal/diff"
 	"reconciler/internal/driver"
 	"reconciler/internal/engine"
-	"reconciler/internal/observed"
 	"reconciler/internal/resource"
 	"reconciler/internal/source"
 	"reconciler/internal/state"
@@ -154,6 +152,9 @@ func (l *local) load(path string) (*resource.Set, error) {
 	}
 	l.revision = tree.Revision
 	d, err := desired.Load(tree.FS(), o)
+	if err == nil {
+		err = engine.Refused(d, l.drivers)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s is not valid:\n%w", path, err)
 	}
@@ -186,44 +187,4 @@ func follows(source, path string) bool {
 	a, errA := os.Stat(source[len(prefix):])
 	b, errB := os.Stat(path)
 	return errA == nil && errB == nil && os.SameFile(a, b)
-}
-
-// fromFile are the drivers with what they observe taken from a file of
-// `reconciler observe`.
-func fromFile(path string) ([]driver.Driver, error) {
-	var s observed.State
-	if err := readJSON(path, &s); err != nil {
-		return nil, err
-	}
-	if s.Objects == nil {
-		return nil, fmt.Errorf("read %s: it holds no objects", path)
-	}
-	var out []driver.Driver
-	for _, d := range checkers() {
-		out = append(out, recorded{d, s})
-	}
-	return out, nil
-}
-
-// recorded is a driver that remembers instead of looking.
-type recorded struct {
-	driver.Driver
-	state observed.State
-}
-
-func (r recorded) Observe(context.Context, observed.Query) (observed.State, error) {
-	s := r.state
-	s.Objects = resource.NewSet(0)
-	for _, o := range r.state.Objects.All() {
-		if o.Key().Driver == r.Name() {
-			s.Objects.Put(o)
-		}
-	}
-	return s, nil
-}
-
-func (r recorded) Annotate(have observed.State, plan *diff.Plan) {
-	if a, ok := r.Driver.(driver.Annotator); ok {
-		a.Annotate(have, plan)
-	}
 }

@@ -19,10 +19,10 @@ import (
 func (c *cli) observing(cmd *cobra.Command, then func(observed.State) error) *cobra.Command {
 	var h host
 	h.flags(cmd.Flags())
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		have, err := c.observeAll(cmd.Context(), h)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		have, err := c.observeAll(cmd.Context(), h, args)
 		if err != nil {
-			return exit(diffUnreadable, err)
+			return err
 		}
 		if err := then(have); err != nil {
 			return err
@@ -35,19 +35,33 @@ func (c *cli) observing(cmd *cobra.Command, then func(observed.State) error) *co
 	return cmd
 }
 
-func (c *cli) observeAll(ctx context.Context, h host) (observed.State, error) {
+// observeAll reads everything, and the kernel parameters that a tree names:
+// there is no end of those.
+func (c *cli) observeAll(ctx context.Context, h host, path []string) (observed.State, error) {
 	l, err := c.reader(h, "")
 	if err != nil {
 		return observed.State{}, err
 	}
-	return l.planner.Observe(ctx, observed.Query{All: true})
+	q := observed.Query{All: true}
+	if len(path) > 0 {
+		if q.Want, err = l.load(path[0]); err != nil {
+			return observed.State{}, exit(diffInvalid, err)
+		}
+	}
+	have, err := l.planner.Observe(ctx, q)
+	if err != nil {
+		return observed.State{}, exit(diffUnreadable, err)
+	}
+	return have, nil
 }
 
 func (c *cli) observeCommand() *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
-		Use: "observe", Args: cobra.NoArgs,
+		Use: "observe [PATH]", Args: cobra.MaximumNArgs(1),
 		Short: "Write what this host holds as JSON, for diff --observed",
+		Long: "Write what this host holds as JSON, for diff --observed.\n\n" +
+			"With PATH the kernel parameters that this tree names are read, too; there are too many for all of them.",
 	}
 	cmd.Flags().StringVarP(&file, "output", "o", "", "write to this file instead of stdout")
 	return c.observing(cmd, func(have observed.State) error {
@@ -85,7 +99,10 @@ func (c *cli) showCommand() *cobra.Command {
 }
 
 func (c *cli) getCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "get", Args: cobra.NoArgs, Short: "List one kind of what this host holds"}
+	cmd := &cobra.Command{
+		Use: "get", Args: cobra.NoArgs, Short: "List one kind of what this host holds",
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }, // what is no kind is an error
+	}
 	for _, k := range []struct {
 		name string
 		kind resource.Kind

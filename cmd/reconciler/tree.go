@@ -5,13 +5,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 
 	"github.com/hashicorp/go-multierror"
 
-	"reconciler/internal/driver"
-	"reconciler/internal/resource"
 	"reconciler/internal/strict"
 )
 
@@ -45,39 +41,6 @@ func faultsOf(err error) []*strict.Fault {
 			f = &strict.Fault{Code: "unreadable", Message: err.Error(), Parse: true}
 		}
 		out = append(out, f)
-	}
-	return out
-}
-
-// driverFaults is what the drivers say about what is declared. What a build
-// cannot apply is a warning: another may.
-func driverFaults(want *resource.Set) []*strict.Fault {
-	var out []*strict.Fault
-	for _, d := range checkers() {
-		for _, o := range want.All() {
-			if o.Key().Driver != d.Name() {
-				continue
-			}
-			for _, f := range d.Check(o.Resource) {
-				out = append(out, atOrigin(o, f))
-			}
-		}
-	}
-	return out
-}
-
-func atOrigin(o resource.Object, f driver.Fault) *strict.Fault {
-	out := &strict.Fault{Path: o.Key().Name, Code: f.Code, Message: f.Message, Hint: f.Hint, File: o.Origin, Line: 1, Column: 1}
-	if i := strings.LastIndexByte(o.Origin, ':'); i >= 0 {
-		if line, err := strconv.Atoi(o.Origin[i+1:]); err == nil {
-			out.File, out.Line = o.Origin[:i], line
-		}
-	}
-	if f.Field != "" {
-		out.Path += "." + f.Field
-	}
-	if f.Code == driver.Unsupported {
-		out.Severity = strict.Warning
 	}
 	return out
 }

@@ -128,6 +128,9 @@ func (w *writer) address(a resource.Address) {
 	if on == nil {
 		return
 	}
+	if w.wordless(a, addressBeyond(a)) {
+		return
+	}
 	ip := a.Prefix.Addr()
 	if other, taken := w.addrs[ip]; taken && other != a.Link && !ip.IsLinkLocalUnicast() {
 		w.remark("address %s of %s: it is on %s as well", a.Prefix, a.Link, other)
@@ -158,17 +161,13 @@ func (w *writer) wordless(r resource.Resource, what string) bool {
 }
 
 func (w *writer) rule(r resource.Rule) {
-	if !w.wordless(r, r.Other) {
+	if !w.wordless(r, ruleBeyond(r)) {
 		w.rules = append(w.rules, r)
 	}
 }
 
 func (w *writer) route(r resource.Route) {
-	other := r.Other
-	if r.TOS != 0 {
-		other = "a type of service"
-	}
-	if w.wordless(r, other) {
+	if w.wordless(r, routeBeyond(r)) {
 		return
 	}
 	for _, dev := range r.Parents() {

@@ -19,7 +19,8 @@ type builder struct {
 	masters map[string]membership   // by port
 }
 
-func build(doc *document, report *strict.Report) *resource.Set {
+// build returns what is wanted, and where each of it is declared.
+func build(doc *document, report *strict.Report) (*resource.Set, map[resource.Key]*strict.Value) {
 	n := len(doc.Interfaces) + len(doc.Routes) + len(doc.Rules)
 	b := &builder{
 		report: report, doc: doc, want: resource.NewSet(n), at: make(map[resource.Key]*strict.Value, n),
@@ -48,7 +49,7 @@ func build(doc *document, report *strict.Report) *resource.Set {
 		b.rule(&doc.Rules[i])
 	}
 	b.hostSysctls()
-	return b.want
+	return b.want, b.at
 }
 
 // fault reports an error at a value.

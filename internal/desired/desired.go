@@ -55,6 +55,8 @@ type Desired struct {
 	Layers []string
 	// Merged is the merged document, for render.
 	Merged *Merged
+
+	at map[resource.Key]*strict.Value // of what is wanted
 }
 
 // Load resolves a tree for one host. The error, if any, is a *multierror.Error

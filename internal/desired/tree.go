@@ -128,7 +128,7 @@ func (t *tree) resolve(o Options) *Desired {
 	doc := t.decoder.Decode(root, t.report)
 	d.Merged = &Merged{root: root, layered: len(d.Layers) > 1}
 	if !t.report.Parse() {
-		d.Want = build(doc, t.report)
+		d.Want, d.at = build(doc, t.report)
 	}
 	return d
 }

@@ -38,15 +38,23 @@ func (g Guard) Hold(p Plan, have observed.State) Plan {
 
 // excess says why the deletions of a plan are too many; empty if they are not.
 func (g Guard) excess(p Plan, have observed.State) string {
-	owned := countOurs(have)
 	gone := deletions(p)
+	if gone == 0 {
+		return ""
+	}
+	why := g.tooMany(gone, protectedOurs(p, have), countOurs(have))
+	if why == "" && g.Again {
+		return "too many deletions were held before, and nobody has let them go"
+	}
+	return why
+}
+
+// tooMany compares what would go with what is ours, and with what of that only
+// protection keeps.
+func (g Guard) tooMany(gone, kept, owned int) string {
 	share := float64(gone) / float64(max(owned, 1))
 	switch {
-	case gone == 0:
-		return ""
-	case g.Again:
-		return "too many deletions were held before, and nobody has let them go"
-	case gone+protectedOurs(p, have) >= owned:
+	case gone+kept >= owned:
 		if g.AllowEmpty {
 			return ""
 		}

@@ -73,7 +73,7 @@ func newLoop(e *Engine, c Config) *loop {
 		ask: make(chan struct{}, 1), answers: l.answering,
 	}
 	l.fetcher = newFetcher(c.Drivers)
-	l.trees = trees{snapshots: c.Snapshots, options: desired.Options{
+	l.trees = trees{snapshots: c.Snapshots, drivers: c.Drivers, options: desired.Options{
 		Host: c.Host, Labels: c.Settings.Labels, Rescue: c.Settings.Rescue, Version: c.Version,
 	}}
 	return l

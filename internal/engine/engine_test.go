@@ -26,7 +26,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const (
 	oneAddress   = "interfaces: {eth0: {addresses: [192.0.2.1/24]}}\n"
 	twoAddresses = "interfaces: {eth0: {addresses: [192.0.2.1/24, 198.51.100.1/24]}}\n"
-	withFault    = "interfaces: {eth0: {addresses: [192.0.2.256/24]}}\n"
+	// What the language allows and a driver does not.
+	refusedByDriver = "interfaces: {eth0: {mtu: 9001, addresses: [198.51.100.1/24]}}\n"
+
+	withFault = "interfaces: {eth0: {addresses: [192.0.2.256/24]}}\n"
 )
 
 var (
@@ -126,10 +129,16 @@ func TestForeignIsLeftAlone(t *testing.T) {
 }
 
 func TestBadCommitLeavesLastGood(t *testing.T) {
+	for what, bad := range map[string]string{"language": withFault, "driver": refusedByDriver} {
+		t.Run(what, func(t *testing.T) { badCommit(t, bad) })
+	}
+}
+
+func badCommit(t *testing.T, bad string) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.start()
 		r.push("rev-one", oneAddress)
-		r.push("rev-bad", withFault)
+		r.push("rev-bad", bad)
 		c := r.raised(CondInvalid)
 		if !strings.Contains(c.Message, "net.yaml:2:") {
 			t.Errorf("condition %q does not say where", c.Message)
@@ -292,6 +301,10 @@ func TestEmptyTreeIsHeld(t *testing.T) {
 		r.push("rev-empty", "")
 		r.has(first)
 		r.raised(CondHeld)
+		r.wait(time.Hour) // looked at again and again, it says the same
+		if c := r.raised(CondHeld); !strings.Contains(c.Message, "everything that is ours would go (1 objects)") {
+			t.Errorf("the condition does not say what would go: %s", c.Message)
+		}
 	})
 }
 
@@ -621,6 +634,28 @@ func TestSourceHealth(t *testing.T) {
 			t.Errorf("source_healthy is %v", got)
 		}
 	})
+}
+
+// TestSourceRefused: what is newer and cannot be used keeps a pipeline from
+// being told that all is done.
+func TestSourceRefused(t *testing.T) {
+	for _, why := range []error{source.ErrRewritten, source.ErrEmpty, source.ErrTooLarge, source.ErrUnreadable} {
+		bubble(t, func(t *testing.T, r *rig) {
+			r.start()
+			r.push("rev-one", oneAddress)
+			r.inSync("rev-one")
+			r.feed.health <- fmt.Errorf("take commit rev-two: %w", why)
+			synctest.Wait()
+			r.raised(CondSource)
+			r.has(first)
+			if r.engine.Status().InSync {
+				t.Errorf("in sync, and the newest is %v", why)
+			}
+			r.feed.health <- nil
+			synctest.Wait()
+			r.inSync("rev-one")
+		})
+	}
 }
 
 func TestNamespaceGoneAndReplaced(t *testing.T) {

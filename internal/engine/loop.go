@@ -245,17 +245,27 @@ func (l *loop) dueNext() intent.Instant {
 	return next
 }
 
-// rewritten is why the source is unhealthy that a person can forgive.
-const rewritten = "Rewritten"
+// Why the source is unhealthy.
+const (
+	trouble   = "Trouble"   // nobody knows whether there is something newer
+	refused   = "Refused"   // there is, and it cannot be used
+	rewritten = "Rewritten" // the same, and a person can forgive it
+)
+
+func sourceTrouble(err error) string {
+	switch {
+	case errors.Is(err, source.ErrRewritten):
+		return rewritten
+	case errors.Is(err, source.ErrEmpty), errors.Is(err, source.ErrTooLarge), errors.Is(err, source.ErrUnreadable):
+		return refused
+	}
+	return trouble
+}
 
 func (l *loop) sourceHealth(err error) {
 	setBool(l.metrics.sourceOK, err == nil)
 	if err != nil {
-		reason := "Trouble"
-		if errors.Is(err, source.ErrRewritten) {
-			reason = rewritten
-		}
-		l.conds.raise(CondSource, reason, err.Error())
+		l.conds.raise(CondSource, sourceTrouble(err), err.Error())
 		return
 	}
 	l.conds.clear(CondSource)

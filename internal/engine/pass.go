@@ -360,5 +360,8 @@ func (l *loop) followsNewest() bool {
 	if p := l.ledger.Pin; p != nil {
 		return l.use.rev.Revision == p.Revision
 	}
+	if c := l.conds.all[CondSource]; c.Raised && c.Reason != trouble {
+		return false
+	}
 	return l.seen.Revision == "" || l.use.rev.Revision == l.seen.Revision
 }

@@ -194,6 +194,9 @@ type host struct {
 	blind  string // why nothing can be read, if so
 }
 
+// mostMTU is what this host takes; the language allows more.
+const mostMTU = 9000
+
 func newHost() *host {
 	h := &host{fake: fake.New(), events: make(chan []resource.Key, 100)}
 	h.fake.AddHardware("eth0")
@@ -204,6 +207,9 @@ func (h *host) Name() string { return h.fake.Name() }
 func (h *host) Check(r resource.Resource) []driver.Fault {
 	if r.Key().Kind == resource.KindUnsupported {
 		return []driver.Fault{{Code: driver.Unsupported, Message: "not in this build"}}
+	}
+	if l, ok := r.(resource.Link); ok && l.MTU > mostMTU {
+		return []driver.Fault{{Field: "mtu", Code: "mtu-range", Message: "too large for this host"}}
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"testing/fstest"
 
 	"reconciler/internal/desired"
+	"reconciler/internal/driver"
 	"reconciler/internal/intent"
 	"reconciler/internal/resource"
 	"reconciler/internal/source"
@@ -30,6 +31,7 @@ const maxTrees = 5
 // trees decodes revisions and keeps those in use.
 type trees struct {
 	options   desired.Options
+	drivers   []driver.Driver
 	snapshots Snapshots
 	decoded   []*tree // the one used last comes last
 }
@@ -41,6 +43,9 @@ func revisionOf(t source.Tree) Revision {
 // decode reads a tree; the error lists its faults.
 func (t *trees) decode(from source.Tree) (*tree, error) {
 	d, err := desired.Load(from.FS(), t.options)
+	if err == nil {
+		err = Refused(d, t.drivers)
+	}
 	if err != nil {
 		return nil, err
 	}
