@@ -22,11 +22,11 @@ func (b *builder) slots(p place) []slot {
 	for i := range p.yaml.Programs {
 		y := &p.yaml.Programs[i]
 		s, ok := b.slot(p.hook, y)
-		b.onceInChain(seen, y)
-		if y.Enabled.Ok() && !y.Enabled.Val {
+		again := b.again(seen, y)
+		if !y.Enabled.Or(true) {
 			continue
 		}
-		if ok {
+		if ok && !again {
 			out = append(out, s)
 		}
 		if enabled++; enabled == resource.MaxSlots+1 {
@@ -74,19 +74,20 @@ func (b *builder) checkBuiltin(hook resource.Hook, y *slotYAML) {
 	}
 }
 
-// onceInChain reports a second item of one name, be it enabled or not.
-func (b *builder) onceInChain(seen map[string]*strict.Value, y *slotYAML) {
+// again reports a second item of one name, be it enabled or not.
+func (b *builder) again(seen map[string]*strict.Value, y *slotYAML) bool {
 	name, at := y.Program.Val, y.Program.At()
 	if y.Builtin.Ok() {
 		name, at = "builtin "+y.Builtin.Val, y.Builtin.At()
 	} else if !y.Program.Ok() {
-		return
+		return false
 	}
 	if first := seen[name]; first != nil {
 		b.fault(at, "program-twice", "%s is in this chain already, at %s", name, column(first.Pos))
-		return
+		return true
 	}
 	seen[name] = at
+	return false
 }
 
 // column prints file:line:column, for what may stand on one line.
