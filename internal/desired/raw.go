@@ -38,6 +38,10 @@ func (b *builder) rawValue(v *strict.Value, depth int) (resource.Value, bool) {
 		if takenAway(c) {
 			continue
 		}
+		if v.Kind == strict.List && c.Absent() {
+			b.fault(c.Value, "absent", "an item of a plain list cannot be taken away").Hinted("write the whole list")
+			ok = false
+		}
 		value, fine := b.rawValue(c.Value, depth+1)
 		ok = ok && fine
 		if v.Kind == strict.List {
