@@ -17,15 +17,22 @@ type builder struct {
 	linkAt  map[string]strict.Child // the entry of each link
 	farEnds map[string]string       // the other end of a veth pair, to the end that makes it
 	masters map[string]membership   // by port
+
+	around   *surroundings
+	programs map[string]*program
+	metrics  map[string][]published         // by their name
+	claims   map[resource.Key]*strict.Value // the hooks of interfaces that have a chain
 }
 
 // build returns what is wanted, and where each of it is declared.
-func build(doc *document, report *strict.Report) (*resource.Set, map[resource.Key]*strict.Value) {
+func build(doc *document, report *strict.Report, around *surroundings) (*resource.Set, map[resource.Key]*strict.Value) {
 	n := len(doc.Interfaces) + len(doc.Routes) + len(doc.Rules)
 	b := &builder{
 		report: report, doc: doc, want: resource.NewSet(n), at: make(map[resource.Key]*strict.Value, n),
 		tables: make(map[string]uint32), links: make(map[string]*linkYAML), linkAt: make(map[string]strict.Child),
 		farEnds: make(map[string]string), masters: make(map[string]membership),
+		around: around, programs: make(map[string]*program), metrics: make(map[string][]published),
+		claims: make(map[resource.Key]*strict.Value),
 	}
 	for _, e := range doc.Tables {
 		b.tables[e.Name] = e.Val.Val // 0 where it is at fault itself
@@ -49,6 +56,13 @@ func build(doc *document, report *strict.Report) (*resource.Set, map[resource.Ke
 		b.rule(&doc.Rules[i])
 	}
 	b.hostSysctls()
+	b.readPrograms()
+	for i := range doc.Chains {
+		e := &doc.Chains[i]
+		b.chain(e.Name, e.Key, &e.Val)
+	}
+	b.addPrograms()
+	b.laterSections()
 	return b.want, b.at
 }
 

@@ -46,7 +46,7 @@ func TestBad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(names) < 100 {
+	if len(names) < 150 {
 		t.Fatalf("found only %d files", len(names))
 	}
 	for _, name := range names {

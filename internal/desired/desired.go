@@ -9,7 +9,7 @@
 //
 // It owns the language: strict decoding with bounds, layers and merging, cross
 // references, and every fault with its position. It reports all faults of a
-// tree in one pass. It needs no root, kernel or network and imports only
+// tree in one pass. Of other files it reads the objects that programs name. It needs no root, kernel or network and imports only
 // resource and strict.
 package desired
 
@@ -30,6 +30,9 @@ type Options struct {
 	// Rescue is a last layer from outside the tree, as path and content; nil
 	// for none.
 	Rescue *File
+	// Arch is the architecture of the host, as Go names it. Empty is that of
+	// this build.
+	Arch string
 	// Version is the version of this build, compared with min-version. Empty
 	// is a development build, which counts as the newest.
 	Version string

@@ -2,6 +2,7 @@ package desired
 
 import (
 	"slices"
+	"strings"
 
 	"reconciler/internal/strict"
 )
@@ -16,11 +17,18 @@ type document struct {
 	Interfaces strict.Map[linkYAML]              `yaml:"interfaces" names:"^[a-zA-Z0-9][a-zA-Z0-9._-]*$" doc:"Interfaces by name: existing ones, and those to be made."`
 	Routes     []routeYAML                       `yaml:"routes" doc:"Routes; identified by family, table, to and metric."`
 	Rules      []ruleYAML                        `yaml:"rules" doc:"Routing policy rules; identified by family and priority."`
+	Programs   strict.Map[programYAML]           `yaml:"programs" names:"^[a-zA-Z0-9][a-zA-Z0-9._-]*$" doc:"BPF programs by name; loaded if a chain runs them."`
+	Chains     strict.Map[chainYAML]             `yaml:"chains" names:"^[a-zA-Z0-9][a-zA-Z0-9._-]*$" doc:"Which programs run on which hooks of interfaces, in which order."`
+	Probes     strict.Map[probeYAML]             `yaml:"probes" names:"^[a-zA-Z0-9][a-zA-Z0-9._-]*$" doc:"Programs that hang on no interface; not applied by this version."`
+	Daemons    strict.Map[daemonYAML]            `yaml:"daemons" names:"^[a-zA-Z0-9][a-zA-Z0-9._-]*$" doc:"Helpers in user space; not applied by this version."`
 }
+
+// sections are the keys of a document beside its version.
+var sections = []string{"sysctl", "tables", "interfaces", "routes", "rules", "programs", "chains", "probes", "daemons"}
 
 // laterSections are known to the language, but not to this version.
 var laterSections = []string{
-	"programs", "chains", "probes", "daemons", "lb", "healthchecks", "backends", "pools", "vips", "drains", "upgrades",
+	"lb", "healthchecks", "backends", "pools", "vips", "drains", "upgrades",
 }
 
 // treeKeys belong into reconciler.yaml.
@@ -37,7 +45,7 @@ func (*document) UnknownKey(key string) *strict.Problem {
 	switch {
 	case slices.Contains(laterSections, key):
 		return strict.Problemf("unknown-section", "this version does not know %s yet", key).
-			Hinted("it knows version, sysctl, tables, interfaces, routes and rules")
+			Hinted("it knows version, %s", strings.Join(sections, ", "))
 	case slices.Contains(treeKeys, key):
 		return strict.Problemf("unknown-key", "%s: belongs into reconciler.yaml at the root of the tree", key)
 	case slices.Contains(agentKeys, key):

@@ -26,11 +26,13 @@ func places() *spot {
 		"fdb":         {identity: fdbIdentity},
 		"bridge-port": {below: map[string]*spot{"vlans": {identity: vlanIdentity}}},
 	}}
+	contents := &spot{below: map[string]*spot{"entries": {identity: entryIdentity}}}
 	return &spot{below: map[string]*spot{
 		"version":    {agree: true},
 		"interfaces": {each: link},
-		"routes":     {identity: routeIdentity},
-		"rules":      {identity: ruleIdentity},
+		"routes":     {identity: routeIdentity, differ: "metric or table"},
+		"rules":      {identity: ruleIdentity, differ: "priority"},
+		"programs":   {each: &spot{below: map[string]*spot{"maps": {each: contents}}}},
 	}}
 }
 
@@ -71,6 +73,16 @@ func fdbIdentity(_ *merger, v *strict.Value) (identity, bool) {
 func vlanIdentity(_ *merger, v *strict.Value) (identity, bool) {
 	n, ok := numberOf(v.Get("vid"))
 	return identity{number: n}, ok
+}
+
+// entryIdentity is the key of an entry as it is written; only the program's
+// types tell whether two texts are one key.
+func entryIdentity(_ *merger, v *strict.Value) (identity, bool) {
+	key := v.Get("key")
+	if key == nil || key.Kind == strict.Null {
+		return identity{}, false
+	}
+	return identity{name: rawText(key)}, true
 }
 
 func routeIdentity(m *merger, v *strict.Value) (identity, bool) {

@@ -27,7 +27,7 @@ type treeYAML struct {
 
 // UnknownKey explains sections that belong into another file.
 func (*treeYAML) UnknownKey(key string) *strict.Problem {
-	if slices.Contains([]string{"sysctl", "tables", "interfaces", "routes", "rules"}, key) {
+	if slices.Contains(sections, key) {
 		return strict.Problemf("unknown-key", "%s: does not belong into %s", key, treeFile).Hinted("put it into a file of a layer")
 	}
 	return nil

@@ -17,8 +17,9 @@ type merger struct {
 type spot struct {
 	identity func(*merger, *strict.Value) (identity, bool) // of the items here
 	below    map[string]*spot
-	each     *spot // below every key
-	agree    bool  // may be set again in one layer, to the same
+	each     *spot  // below every key
+	agree    bool   // may be set again in one layer, to the same
+	differ   string // what makes another item; empty where it is plain
 }
 
 func (s *spot) down(key string) *spot {
@@ -158,18 +159,22 @@ func (m *merger) lists(at *spot, values []*strict.Value) *strict.Value {
 				out.Children = append(out.Children, item)
 				continue
 			}
-			m.twice(out.Children[i].Value, item.Value)
+			m.twice(at, out.Children[i].Value, item.Value)
 			out.Children[i].Value = override(out.Children[i].Value, item.Value)
 		}
 	}
 	return &out
 }
 
-func (m *merger) twice(first, second *strict.Value) {
-	if m.rank[first.Pos.File] == m.rank[second.Pos.File] {
-		m.report.At(second, strict.Problemf("list-twice", "the same entry is at %s, in the same layer", first.Pos).
-			Hinted("a different metric, table or priority makes another entry"))
+func (m *merger) twice(at *spot, first, second *strict.Value) {
+	if m.rank[first.Pos.File] != m.rank[second.Pos.File] {
+		return
 	}
+	p := strict.Problemf("list-twice", "the same entry is at %s, in the same layer", first.Pos)
+	if at.differ != "" {
+		p.Hinted("a different %s makes another entry", at.differ)
+	}
+	m.report.At(second, p)
 }
 
 // nameTables notes the names that a document gives to routing tables.

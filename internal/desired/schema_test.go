@@ -104,6 +104,12 @@ func TestSchemaRefuses(t *testing.T) {
 		"version: 1\nrules: [{priority: 0}]",
 		"version: 1\nlayers: [{path: base, optional: true}]",
 		"version: 1\nfleet: {a: {}}\nroutes: []",
+		"version: 1\nprograms: {a: {}}",
+		"version: 1\nprograms: {a: {object: {file: /a.o, sha256: abc}}}",
+		"version: 1\nprograms: {a: {object: {file: /a.o}, maps: {m: {pin: a.b}}}}",
+		"version: 1\nprograms: {a: {object: {file: /a.o}, maps: {m: {entries: [{key: 1}]}}}}",
+		"version: 1\nchains: {a: {xdp-egress: {programs: []}}}",
+		"version: 1\nchains: {a: {xdp-ingress: {programs: [{program: a, proceed-on: [accept]}]}}}",
 	} {
 		if err := accepts(t, s, []byte(text)); err == nil {
 			t.Errorf("accepted: %s", text)

@@ -2,10 +2,12 @@ package desired
 
 import (
 	"io/fs"
+	"runtime"
 	"slices"
 
 	"github.com/hashicorp/go-multierror"
 
+	"reconciler/internal/resource"
 	"reconciler/internal/strict"
 )
 
@@ -20,14 +22,18 @@ type tree struct {
 	own     *treeYAML           // of reconciler.yaml; nil without one
 	byLayer map[string][]string // files by the directory of their layer
 	roots   []*strict.Value     // where the paths of faults are looked for
-	stop    bool                // nothing below the tree's own file is to be read
+	around  *surroundings
+	stop    bool // nothing below the tree's own file is to be read
 }
 
 func open(fsys fs.FS, o Options) *tree {
 	r := new(strict.Report)
 	t := &tree{
 		fs: fsys, report: r, reader: strict.NewReader(r), decoder: strict.NewDecoder[document](),
-		files: make(map[string]*sourceFile),
+		files: make(map[string]*sourceFile), around: &surroundings{fs: fsys, arch: o.Arch, objects: make(map[string]*resource.Blob)},
+	}
+	if o.Arch == "" {
+		t.around.arch = runtime.GOARCH
 	}
 	t.names = yamlFiles(fsys, r)
 	if slices.Contains(t.names, treeFile) {
@@ -55,6 +61,7 @@ func (t *tree) readOwn(o Options) {
 		t.stop = true
 		return
 	}
+	t.around.layered = len(t.own.Layers) > 0
 	t.checkOwn()
 	t.stop = t.report.Failed()
 }
@@ -128,7 +135,7 @@ func (t *tree) resolve(o Options) *Desired {
 	doc := t.decoder.Decode(root, t.report)
 	d.Merged = &Merged{root: root, layered: len(d.Layers) > 1}
 	if !t.report.Parse() {
-		d.Want, d.at = build(doc, t.report)
+		d.Want, d.at = build(doc, t.report, t.around)
 	}
 	return d
 }

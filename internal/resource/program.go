@@ -80,6 +80,27 @@ func (n NewVersion) Fate(was, next MapLayout) (NewVersion, bool) {
 	return Reuse, same
 }
 
+// MetricKind says how a value of a map becomes a metric.
+type MetricKind string
+
+// The kinds of metric.
+const (
+	MetricScalar  MetricKind = "scalar"   // the value as it is
+	MetricCounter MetricKind = "counter"  // summed over CPUs; what is less than before began anew
+	MetricMaxRate MetricKind = "max-rate" // the highest increase a second within the window
+	MetricAvg     MetricKind = "avg"      // the mean of the values within the window
+)
+
+// Metric is a value of a map that is published.
+type Metric struct {
+	Map    string        `json:"map"`
+	Key    Value         `json:"key"`
+	Name   string        `json:"name"`
+	As     MetricKind    `json:"as"`
+	Window time.Duration `json:"window,omitempty"` // in ns; of max-rate and avg
+	Field  string        `json:"field,omitempty"`  // of a value that is a struct; empty: the value itself
+}
+
 // Program is one instance of a program: an object that is loaded once, for one
 // interface or for all.
 type Program struct {
@@ -91,6 +112,7 @@ type Program struct {
 	Hooks        []Hook        `json:"hooks,omitempty"` // where it runs, sorted
 	Constants    []NamedValue  `json:"constants,omitempty"`
 	Maps         []MapSettings `json:"maps,omitempty"`
+	Metrics      []Metric      `json:"metrics,omitempty"`
 	OnNewVersion NewVersion    `json:"on-new-version,omitempty"`
 
 	// What is known once the object is at hand (see driver.Resolver).

@@ -20,7 +20,8 @@ var (
 	ErrRewritten = errors.New("rewritten")
 	// ErrTooLarge: a bound is exceeded.
 	ErrTooLarge = errors.New("too large")
-	// ErrUnreadable: something with a name of YAML is no readable file.
+	// ErrUnreadable: something with a name of YAML or of an object is no
+	// readable file.
 	ErrUnreadable = errors.New("unreadable")
 	// ErrCorrupt: what was stored or received is not what was written.
 	ErrCorrupt = errors.New("corrupt")

@@ -209,7 +209,7 @@ func (c *cache) Forward(ctx context.Context, commit string) error {
 	return fmt.Errorf("%w: walk history: %w", ErrCorrupt, err)
 }
 
-// Tree reads the YAML below a path of a commit.
+// Tree reads the YAML and the objects below a path of a commit.
 func (c *cache) Tree(ctx context.Context, hash, below string) (Tree, error) {
 	commit, err := object.GetCommit(c.open(), plumbing.NewHash(hash))
 	if err != nil {
@@ -246,7 +246,7 @@ func (c *cache) Tree(ctx context.Context, hash, below string) (Tree, error) {
 	}, nil
 }
 
-// gitWalk reads the YAML of a tree of Git.
+// gitWalk reads the YAML and the objects of a tree of Git.
 type gitWalk struct {
 	gathering
 	ctx context.Context
@@ -280,7 +280,7 @@ func (w *gitWalk) entry(t *object.Tree, e object.TreeEntry, name string, depth i
 		return w.directory(sub, name, depth+1)
 	case e.Mode == filemode.Symlink:
 		return fmt.Errorf("%w: %s is a symbolic link, which a Git source does not follow", ErrUnreadable, name)
-	case !isYAML(e.Name):
+	case !isWanted(e.Name):
 		return nil
 	case !e.Mode.IsFile():
 		return fmt.Errorf("%w: %s is no regular file", ErrUnreadable, name)
@@ -293,8 +293,8 @@ func (w *gitWalk) entry(t *object.Tree, e object.TreeEntry, name string, depth i
 }
 
 func (w *gitWalk) blob(f *object.File, name string) error {
-	if f.Size > MaxFile {
-		return fmt.Errorf("%w: %s has %d bytes, more than %d", ErrTooLarge, name, f.Size, MaxFile)
+	if most := maxSize(name); f.Size > most {
+		return fmt.Errorf("%w: %s has %d bytes, more than %d", ErrTooLarge, name, f.Size, most)
 	}
 	r, err := f.Reader()
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 // dirPrefix begins the revisions of directories.
 const dirPrefix = "dir-"
 
-// ReadDir reads the YAML of a directory, or a single file, once. Symbolic
+// ReadDir reads the YAML and the objects of a directory, or a single file, once. Symbolic
 // links are followed as long as they stay in the directory.
 func ReadDir(dir string) (Tree, error) {
 	r := readDir(dir)
@@ -155,7 +155,7 @@ func (w *walk) entry(name string, above []fs.FileInfo) error {
 		return err
 	case info.IsDir():
 		return w.directory(name, slices.Clip(above))
-	case !isYAML(name):
+	case !isWanted(name):
 		return nil
 	case !info.Mode().IsRegular():
 		return fmt.Errorf("%w: %s is no regular file", ErrUnreadable, name)

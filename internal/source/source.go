@@ -1,6 +1,7 @@
-// Package source brings trees of YAML from where people write them: a watched
-// directory or a Git repository. It also keeps snapshots of them, so that boot
-// and rollback need no network.
+// Package source brings trees of YAML, and the objects of programs that lie
+// beside it, from where people write them: a watched directory or a Git
+// repository. It also keeps snapshots of them, so that boot and rollback need
+// no network.
 //
 // It owns fetching, watching and revisions. It never parses YAML. Of ours it
 // imports state, for files that survive a power cut.

@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// Decoder decodes values into a T: a struct whose fields are V, structs,
+// Decoder decodes values into a T: a struct whose fields are V, Raw, structs,
 // pointers to structs, slices and Maps of those. Tags of a field:
 //
 //	yaml:"mtu"          its key; fields without one are skipped
 //	min:"68" max:"9000" bounds of a number; of a string's length; of a duration, in milliseconds
 //	enum:"up,down"      the words it may be
 //	required:"true"     a mapping without it is a fault
-//	short:"true"        a scalar in place of the mapping stands for this field
+//	short:"true"        a scalar in place of the mapping stands for this field, which then needs no key
 //	names:"REGEXP"      what the keys of a Map look like
 //	doc:"…"             what the schema says about it
 type Decoder[T any] struct{ root codec }
@@ -148,15 +148,16 @@ func (c *compiler) compileStruct(t reflect.Type) codec {
 	c.structs[t] = s
 	for i := range t.NumField() {
 		f := t.Field(i)
-		name := f.Tag.Get("yaml")
-		if name == "" {
-			continue
-		}
-		if f.Tag.Get("short") != "" {
+		name, short := f.Tag.Get("yaml"), f.Tag.Get("short") != ""
+		if short {
 			s.short = len(s.fields)
 		}
-		s.index[name] = len(s.fields)
-		s.names = append(s.names, name)
+		if name != "" {
+			s.index[name] = len(s.fields)
+			s.names = append(s.names, name)
+		} else if !short {
+			continue
+		}
 		s.fields = append(s.fields, fieldCodec{
 			name: name, index: i, codec: c.compile(f.Type, f.Tag),
 			doc: f.Tag.Get("doc"), required: f.Tag.Get("required") != "",

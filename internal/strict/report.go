@@ -18,8 +18,9 @@ type Report struct {
 }
 
 type pending struct {
-	fault *Fault
-	value *Value
+	fault   *Fault
+	value   *Value
+	problem *Problem // which may get its hint after it was reported
 }
 
 // Problem says what is wrong, without where.
@@ -65,11 +66,11 @@ func (r *Report) add(s Severity, pos Pos, v *Value, p *Problem) {
 		r.dropped++
 		return
 	}
-	f := &Fault{Severity: s, Line: int(pos.Line), Column: int(pos.Column), Code: p.Code, Message: p.Message, Hint: p.Hint}
+	f := &Fault{Severity: s, Line: int(pos.Line), Column: int(pos.Column), Code: p.Code, Message: p.Message}
 	if pos.File != nil {
 		f.File = pos.File.Name
 	}
-	r.pending = append(r.pending, pending{f, v})
+	r.pending = append(r.pending, pending{f, v, p})
 }
 
 // Parse reports whether a document did not parse.
@@ -88,6 +89,7 @@ func (r *Report) Faults(roots ...*Value) []*Fault {
 	r.findPaths(roots)
 	out := make([]*Fault, 0, len(r.pending))
 	for _, p := range r.pending {
+		p.fault.Hint = p.problem.Hint
 		out = append(out, p.fault)
 	}
 	slices.SortStableFunc(out, compareFaults)

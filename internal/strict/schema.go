@@ -64,6 +64,9 @@ func (c *structCodec) define(g *Generator) Schema {
 	properties := make(Schema)
 	var required []string
 	for _, f := range c.fields {
+		if f.name == "" { // a scalar alone
+			continue
+		}
 		p := g.of(f.codec)
 		if f.required {
 			required = append(required, f.name)
@@ -89,6 +92,9 @@ func (c *structCodec) define(g *Generator) Schema {
 // orNull lets null stand for a value, which deletes the key.
 func orNull(s Schema) Schema {
 	s = maps.Clone(s)
+	if len(s) == 0 { // anything
+		return s
+	}
 	switch t := s["type"].(type) {
 	case string:
 		s["type"] = []string{t, "null"}

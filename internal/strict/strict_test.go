@@ -294,3 +294,14 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// TestHintAfterTheReport: whoever reports a problem may go on to say what to do.
+func TestHintAfterTheReport(t *testing.T) {
+	r := new(Report)
+	p := Problemf("code", "message")
+	r.AtPos(Pos{&File{Name: "f"}, 1, 1}, p)
+	p.Hinted("do %s", "this")
+	if got := r.Faults()[0].Hint; got != "do this" {
+		t.Errorf("got %q", got)
+	}
+}

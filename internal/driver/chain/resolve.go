@@ -198,7 +198,6 @@ func (r *resolving) frags(want *resource.Set) {
 // allTake reports that every program of a chain takes packets in several buffers.
 func (r *resolving) allTake(c resource.Chain, takes map[resource.Key]bool) bool {
 	for _, s := range c.Slots {
-		k := resource.ProgramKey(s.Program, s.Link, "")
 		if !takes[resource.ProgramKey(s.Program, s.Link, "")] {
 			return false
 		}
