@@ -13,12 +13,14 @@ import (
 // is removed only where a list of the link is exact; what is blind is left
 // alone.
 func Compute(want *resource.Set, have observed.State) (Plan, error) {
-	c := &comparison{want: want, have: have, held: map[resource.Key]string{}}
+	c := &comparison{declared: want, have: have, held: map[resource.Key]string{}}
 	c.protected = protected(want, have)
 	for {
 		c.reset()
+		c.ground()
 		c.compareWanted()
 		c.compareHad()
+		c.sink()
 		c.sideEffects()
 		c.bridgeEffects()
 		if !c.holdMore() {
@@ -36,7 +38,8 @@ func Compute(want *resource.Set, have observed.State) (Plan, error) {
 // makes a list of them; a key has two only where a link is removed before its
 // peer makes it again.
 type comparison struct {
-	want      *resource.Set
+	declared  *resource.Set
+	want      *resource.Set // declared, as far as the kernel can have it
 	have      observed.State
 	protected map[string]bool         // links, by name
 	held      map[resource.Key]string // operations not to plan, and why
@@ -259,16 +262,17 @@ func (c *comparison) downLink(r resource.Resource) string {
 	return ""
 }
 
-func (c *comparison) stateOf(link string) resource.Admin {
-	key := resource.LinkKey(link)
+func (c *comparison) stateOf(link string) resource.Admin { return c.linkOf(link).State }
+
+// linkOf is a link as it is to be.
+func (c *comparison) linkOf(name string) resource.Link {
+	key := resource.LinkKey(name)
 	o, ok := c.want.Get(key)
 	if _, held := c.held[key]; !ok || held {
-		o, ok = c.have.Objects.Get(key)
+		o, _ = c.have.Objects.Get(key)
 	}
-	if !ok {
-		return ""
-	}
-	return o.Resource.(resource.Link).State
+	l, _ := o.Resource.(resource.Link)
+	return l
 }
 
 // compareHad plans the removal of what is not wanted.

@@ -349,8 +349,15 @@ func (c *comparison) holdMore() bool {
 
 func (c *comparison) endangers(op *Op) string {
 	from, isLink := op.From.(resource.Link)
-	if to, ok := op.To.(resource.Link); isLink && ok && c.protected[from.Name] && from.State == resource.Up && to.State == resource.Down {
-		return "protected: not taken down"
+	if to, ok := op.To.(resource.Link); isLink && ok && from.State == resource.Up && to.State == resource.Down {
+		if c.protected[from.Name] {
+			return "protected: not taken down"
+		}
+		for _, upper := range from.Following(resource.Down, c.have.Objects) {
+			if c.protected[upper.Name] {
+				return "protected: " + upper.Key().String() + " would go down with it"
+			}
+		}
 	}
 	for _, k := range slices.Concat(op.Loses, op.Takes) {
 		o, ok := c.have.Objects.Get(k)
