@@ -64,7 +64,7 @@ func (c *comparison) sinkOne(up *Op, l resource.Link) {
 	}
 	if down.Verb == Update {
 		l.State = resource.Up
-		down.From = l
+		down.From, down.Fields = l, resource.Changes(l, to)
 		c.after(down, up, true)
 	}
 }
