@@ -54,7 +54,7 @@ func (c *comparison) sink() {
 func (c *comparison) sinkOne(up *Op, l resource.Link) {
 	w, wanted := c.want.Get(l.Key())
 	to, ok := w.Resource.(resource.Link)
-	if !wanted || !ok || to.State != resource.Down || c.held[l.Key()] != "" {
+	if !wanted || !ok || to.State != resource.Down || c.isHeld(l.Key()) {
 		return
 	}
 	down := c.byKey[l.Key()]

@@ -62,7 +62,7 @@ func (g Guard) excess(p Plan, have observed.State) string {
 func protectedOurs(p Plan, have observed.State) int {
 	keys := make(map[resource.Key]bool)
 	for _, n := range p.Notes {
-		if o, ok := have.Objects.Get(n.Key); ok && n.Code == Held && o.Owner == resource.Ours {
+		if o, ok := have.Objects.Get(n.Key); ok && n.Code.KeepsBack() && o.Owner == resource.Ours {
 			keys[n.Key] = true
 		}
 	}
