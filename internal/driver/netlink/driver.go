@@ -91,13 +91,13 @@ func (d *Driver) socket() (*wire.Conn, error) {
 		_ = d.conn.Close() // nothing is lost with a socket that is given up
 		d.conn = nil
 	}
-	conn, err := d.dial(0)
+	conn, err := d.dial()
 	d.conn = conn
 	return conn, err
 }
 
-func (d *Driver) dial(groups uint32) (conn *wire.Conn, err error) {
-	nsErr := d.ns.within(func() { conn, err = wire.Dial(groups) })
+func (d *Driver) dial() (conn *wire.Conn, err error) {
+	nsErr := d.ns.within(func() { conn, err = wire.Dial() })
 	return conn, errors.Join(nsErr, err)
 }
 
