@@ -40,10 +40,12 @@ type Driver struct {
 	names *names // of the links at the last look; nil when they may have changed
 	// hints tells by which protocols the declared routes were made that are
 	// not ours, so that the next look need not read whole tables.
-	hints  hints
-	last   last
-	exact  exactly
-	asking asking
+	hints hints
+	last  last
+	// lastLinks spares decoding links again that are as they were.
+	lastLinks lastLinks
+	exact     exactly
+	asking    asking
 }
 
 var (
