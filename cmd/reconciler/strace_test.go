@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"reconciler/internal/testns"
+	"reconciler/test/strace"
 )
 
 // TestQuiet counts from outside, by the system calls, what the program asks the
@@ -177,21 +176,19 @@ func (h *traced) count() changes {
 	return got
 }
 
-// What strace prints: the kind of a socket beside its descriptor, bytes as hex,
-// and by name the types of messages that it recognises.
+// What strace prints: the kind of a socket beside its descriptor, and bytes as
+// hex.
 var (
 	netlinkCall = regexp.MustCompile(`^\d+ +(?:write|writev|sendto|sendmsg|sendmmsg)\(\d+<NETLINK:`)
 	socketCall  = regexp.MustCompile(`^\d+ +ioctl\(\d+<(?:UDP|TCP|RAW|NETLINK|socket)\b`)
 	openCall    = regexp.MustCompile(`^\d+ +openat\([^,]*, "((?:\\x[0-9a-f]{2})+)", ([A-Z_|]+)`)
-	messageType = regexp.MustCompile(`nlmsg_type=(0x[0-9a-f]+|\w+)`)
-	hexBytes    = regexp.MustCompile(`"((?:\\x[0-9a-f]{2})+)"`)
 )
 
 func countChanges(trace string) (c changes, err error) {
 	for line := range strings.Lines(trace) {
 		switch {
 		case netlinkCall.MatchString(line):
-			n, err := requestsIn(line)
+			n, err := strace.Mutations(line)
 			if err != nil {
 				return c, fmt.Errorf("%w: %.200s", err, line)
 			}
@@ -200,7 +197,7 @@ func countChanges(trace string) (c changes, err error) {
 			c.controls++
 		case openCall.MatchString(line):
 			m := openCall.FindStringSubmatch(line)
-			name, err := unhex(m[1])
+			name, err := strace.Unhex(m[1])
 			if err != nil {
 				return c, err
 			}
@@ -211,41 +208,6 @@ func countChanges(trace string) (c changes, err error) {
 	}
 	return c, nil
 }
-
-// requestsIn counts the messages of one system call that are not known to read
-// only.
-func requestsIn(line string) (n int, err error) {
-	if known := messageType.FindAllStringSubmatch(line, -1); len(known) > 0 {
-		for _, m := range known {
-			if !strings.HasPrefix(m[1], "RTM_GET") {
-				n++
-			}
-		}
-		return n, nil
-	}
-	m := hexBytes.FindStringSubmatch(line)
-	if m == nil {
-		return 0, fmt.Errorf("a send without bytes")
-	}
-	data, err := unhex(m[1])
-	for err == nil && len(data) > 0 {
-		size := 0
-		if len(data) >= unix.NLMSG_HDRLEN {
-			size = int(binary.NativeEndian.Uint32(data))
-		}
-		if size < unix.NLMSG_HDRLEN || size > len(data) {
-			return 0, fmt.Errorf("no netlink message")
-		}
-		// every fourth type from RTM_GETLINK on reads
-		if kind := binary.NativeEndian.Uint16(data[4:]); kind < unix.RTM_BASE || kind%4 != unix.RTM_GETLINK%4 {
-			n++
-		}
-		data = data[min(len(data), (size+3)&^3):]
-	}
-	return n, err
-}
-
-func unhex(s string) ([]byte, error) { return hex.DecodeString(strings.ReplaceAll(s, `\x`, "")) }
 
 func TestCountChanges(t *testing.T) {
 	trace := `1 openat(AT_FDCWD<\x2f>, "\x2f\x70\x72\x6f\x63\x2f\x73\x79\x73\x2f\x61", O_RDONLY|O_CLOEXEC) = 3

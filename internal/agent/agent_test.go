@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"bytes"
 	"errors"
 	"flag"
 	"fmt"
@@ -12,10 +11,9 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-multierror"
-	"github.com/santhosh-tekuri/jsonschema/v6"
-	"gopkg.in/yaml.v3"
 
 	"reconciler/internal/strict"
+	"reconciler/test/schematest"
 )
 
 //go:generate go test -run TestSchemaIsFresh . -update
@@ -24,44 +22,16 @@ var update = flag.Bool("update", false, "write generated files anew")
 
 const schemaFile = "../../schemas/agent.schema.json"
 
-func TestSchemaIsFresh(t *testing.T) {
-	if *update {
-		if err := os.WriteFile(schemaFile, Schema(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	had, err := os.ReadFile(schemaFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(had, Schema()) {
-		t.Error("the schema is stale: run go generate ./internal/agent")
-	}
-}
+func TestSchemaIsFresh(t *testing.T) { schematest.IsFresh(t, schemaFile, Schema(), *update) }
 
 func TestSchemaAcceptsWhatLoads(t *testing.T) {
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(Schema()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := jsonschema.NewCompiler()
-	if err := c.AddResource("schema.json", doc); err != nil {
-		t.Fatal(err)
-	}
-	s, err := c.Compile("schema.json")
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := schematest.Compile(t, Schema())
 	for _, name := range []string{"../../examples/agent.yaml", "../../deploy/agent.yaml", "testdata/later.yaml"} {
 		content, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var doc any
-		if err := yaml.Unmarshal(content, &doc); err != nil {
-			t.Fatal(err)
-		}
-		if err := s.Validate(doc); err != nil {
+		if err := s.Accepts(t, content); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

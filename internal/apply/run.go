@@ -41,8 +41,17 @@ type runner struct {
 // prepare does what may fail before anything is touched. What fails here is
 // failed, and blocks what waits for it.
 func (r *runner) prepare() {
+	from := map[string]driver.Preparer{}
+	for name, d := range r.drivers {
+		if p, ok := d.(driver.Preparer); ok {
+			from[name] = p
+		}
+	}
+	if len(from) == 0 {
+		return // plans are long
+	}
 	for i, op := range r.report.Plan.Ops {
-		p, ok := r.drivers[op.Key.Driver].(driver.Preparer)
+		p, ok := from[op.Key.Driver]
 		if !ok || r.ctx.Err() != nil {
 			continue
 		}
@@ -60,7 +69,7 @@ func (r *runner) batch(start int) int {
 	var index []int
 	i := start
 	for ; i < len(ops) && ops[i].Key.Driver == name; i++ {
-		if waitsSince(ops[i], start) && r.pending(ops[i], index) {
+		if waitsSince(&ops[i], start) && r.pending(&ops[i], index) {
 			break
 		}
 		if r.ready(i) {
@@ -87,12 +96,12 @@ func pick(ops []diff.Op, index []int) []diff.Op {
 }
 
 // waitsSince reports that an operation waits for one of this batch at all.
-func waitsSince(op diff.Op, start int) bool {
+func waitsSince(op *diff.Op, start int) bool {
 	return len(op.After) > 0 && op.After[len(op.After)-1] >= start
 }
 
 // pending reports that an operation waits for one that is in the batch.
-func (r *runner) pending(op diff.Op, batch []int) bool {
+func (r *runner) pending(op *diff.Op, batch []int) bool {
 	for _, first := range op.After {
 		for at := len(batch) - 1; at >= 0 && batch[at] >= first; at-- {
 			if batch[at] == first {

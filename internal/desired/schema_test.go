@@ -1,7 +1,6 @@
 package desired
 
 import (
-	"bytes"
 	"flag"
 	"io/fs"
 	"os"
@@ -10,8 +9,7 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"github.com/santhosh-tekuri/jsonschema/v6"
-	"gopkg.in/yaml.v3"
+	"reconciler/test/schematest"
 )
 
 //go:generate go test -run TestSchemaIsFresh . -update
@@ -20,50 +18,10 @@ var update = flag.Bool("update", false, "write generated files anew")
 
 const schemaFile = "../../schemas/reconciler.schema.json"
 
-func TestSchemaIsFresh(t *testing.T) {
-	if *update {
-		if err := os.WriteFile(schemaFile, Schema(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	had, err := os.ReadFile(schemaFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(had, Schema()) {
-		t.Error("the schema is stale: run go generate ./internal/desired")
-	}
-}
-
-func compileSchema(t *testing.T) *jsonschema.Schema {
-	t.Helper()
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(Schema()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := jsonschema.NewCompiler()
-	if err := c.AddResource("schema.json", doc); err != nil {
-		t.Fatal(err)
-	}
-	s, err := c.Compile("schema.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-// accepts reports what the schema says about a file.
-func accepts(t *testing.T, s *jsonschema.Schema, content []byte) error {
-	t.Helper()
-	var doc any
-	if err := yaml.Unmarshal(content, &doc); err != nil {
-		t.Fatal(err)
-	}
-	return s.Validate(doc)
-}
+func TestSchemaIsFresh(t *testing.T) { schematest.IsFresh(t, schemaFile, Schema(), *update) }
 
 func TestSchemaAcceptsWhatLoads(t *testing.T) {
-	s := compileSchema(t)
+	s := schematest.Compile(t, Schema())
 	count := 0
 	for _, root := range []string{"testdata/ok", "testdata/ok-guest", "testdata/fleet", "../../examples"} {
 		err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
@@ -75,7 +33,7 @@ func TestSchemaAcceptsWhatLoads(t *testing.T) {
 				return err
 			}
 			count++
-			if err := accepts(t, s, content); err != nil {
+			if err := s.Accepts(t, content); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 			return nil
@@ -91,7 +49,7 @@ func TestSchemaAcceptsWhatLoads(t *testing.T) {
 
 // TestSchemaRefuses holds the schema against faults that it can see.
 func TestSchemaRefuses(t *testing.T) {
-	s := compileSchema(t)
+	s := schematest.Compile(t, Schema())
 	for _, text := range []string{
 		"version: 2",
 		"routes: []",
@@ -111,7 +69,7 @@ func TestSchemaRefuses(t *testing.T) {
 		"version: 1\nchains: {a: {xdp-egress: {programs: []}}}",
 		"version: 1\nchains: {a: {xdp-ingress: {programs: [{program: a, proceed-on: [accept]}]}}}",
 	} {
-		if err := accepts(t, s, []byte(text)); err == nil {
+		if err := s.Accepts(t, []byte(text)); err == nil {
 			t.Errorf("accepted: %s", text)
 		}
 	}

@@ -41,7 +41,7 @@ func (c *comparison) bridgesOf(op *Op) map[string]bool {
 // its ports.
 func (c *comparison) returnNeighbours(op *Op, bridge string) {
 	for k, w := range c.want.On(bridge) {
-		if k.Kind != resource.KindNeighbour || c.held[k] != "" {
+		if k.Kind != resource.KindNeighbour || c.isHeld(k) {
 			continue
 		}
 		back := c.byKey[k]
@@ -57,7 +57,7 @@ func (c *comparison) holdMTU(op *Op, bridge string) {
 	key := resource.LinkKey(bridge)
 	w, _ := c.want.Get(key)
 	to, ok := w.Resource.(resource.Link)
-	if !ok || to.MTU == 0 || to.Kept.MTU || c.held[key] != "" {
+	if !ok || to.MTU == 0 || to.Kept.MTU || c.isHeld(key) {
 		return
 	}
 	h, there := c.have.Objects.Get(key)

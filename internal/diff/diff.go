@@ -13,12 +13,14 @@ import (
 // is removed only where a list of the link is exact; what is blind is left
 // alone.
 func Compute(want *resource.Set, have observed.State) (Plan, error) {
-	c := &comparison{want: want, have: have, held: map[resource.Key]string{}}
+	c := &comparison{declared: want, have: have, held: map[resource.Key]hold{}}
 	c.protected = protected(want, have)
 	for {
 		c.reset()
+		c.ground()
 		c.compareWanted()
 		c.compareHad()
+		c.sink()
 		c.sideEffects()
 		c.bridgeEffects()
 		if !c.holdMore() {
@@ -36,10 +38,11 @@ func Compute(want *resource.Set, have observed.State) (Plan, error) {
 // makes a list of them; a key has two only where a link is removed before its
 // peer makes it again.
 type comparison struct {
-	want      *resource.Set
+	declared  *resource.Set
+	want      *resource.Set // declared, as far as the kernel can have it
 	have      observed.State
-	protected map[string]bool         // links, by name
-	held      map[resource.Key]string // operations not to plan, and why
+	protected map[string]bool       // links, by name
+	held      map[resource.Key]hold // operations not to plan, and why
 
 	ops      []*Op
 	byKey    map[resource.Key]*Op   // the one that makes or changes the object
@@ -50,6 +53,17 @@ type comparison struct {
 	holding  map[resource.Key]*Op   // by bridge, what sets its MTU again
 	refused  map[resource.Key]bool  // wanted links that cannot be as wanted
 	notes    []Note
+}
+
+// hold says why an operation is not planned: the code and the text of its Note.
+type hold struct {
+	code NoteCode
+	text string
+}
+
+func (c *comparison) isHeld(k resource.Key) bool {
+	_, held := c.held[k]
+	return held
 }
 
 // edge says that an operation comes after another. A hard one blocks when that
@@ -138,7 +152,7 @@ func (c *comparison) compareOneWanted(w resource.Object) {
 		return
 	}
 	if why, held := c.held[key]; held {
-		c.note(Held, w, why)
+		c.note(why.code, w, why.text)
 		return
 	}
 	if link := c.refusedFor(w.Resource); link != "" {
@@ -197,7 +211,7 @@ func (c *comparison) compareChanged(w, h resource.Object) {
 			return
 		case c.isProtected(h.Resource):
 			c.refused[op.Key] = true
-			c.note(Held, w, "protected: it would be removed and made again for "+changeText(op.Fields))
+			c.note(Protected, w, "it would be removed and made again for "+changeText(op.Fields))
 			return
 		}
 		op.anew()
@@ -263,16 +277,17 @@ func (c *comparison) downLink(r resource.Resource) string {
 	return ""
 }
 
-func (c *comparison) stateOf(link string) resource.Admin {
-	key := resource.LinkKey(link)
+func (c *comparison) stateOf(link string) resource.Admin { return c.linkOf(link).State }
+
+// linkOf is a link as it is to be.
+func (c *comparison) linkOf(name string) resource.Link {
+	key := resource.LinkKey(name)
 	o, ok := c.want.Get(key)
-	if _, held := c.held[key]; !ok || held {
-		o, ok = c.have.Objects.Get(key)
+	if !ok || c.isHeld(key) {
+		o, _ = c.have.Objects.Get(key)
 	}
-	if !ok {
-		return ""
-	}
-	return o.Resource.(resource.Link).State
+	l, _ := o.Resource.(resource.Link)
+	return l
 }
 
 // compareHad plans the removal of what is not wanted.
@@ -286,12 +301,12 @@ func (c *comparison) compareHad() {
 			return true
 		}
 		switch {
-		case c.held[k] != "":
-			c.note(Held, h, c.held[k])
+		case c.isHeld(k):
+			c.note(c.held[k].code, h, c.held[k].text)
 		case aside.keeps(h.Resource) != "":
 			c.note(Held, h, aside.keeps(h.Resource))
 		case c.isProtected(h.Resource):
-			c.note(Held, h, "protected: not taken away")
+			c.note(Protected, h, "not taken away")
 		default:
 			reason := "no longer declared"
 			if h.Owner != resource.Ours {

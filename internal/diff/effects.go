@@ -257,7 +257,7 @@ func (c *comparison) takeOne(op *Op, k resource.Key) {
 	h, had := c.have.Objects.Get(k)
 	w, wanted := c.want.Get(k)
 	switch {
-	case wanted && c.held[k] == "" && (c.byKey[k] != nil || c.downLink(w.Resource) == ""):
+	case wanted && !c.isHeld(k) && (c.byKey[k] != nil || c.downLink(w.Resource) == ""):
 		c.bringBack(op, w, h)
 	case had && (h.Owner == resource.Ours || c.gone[k] != nil):
 		op.Takes = append(op.Takes, k)
@@ -339,7 +339,7 @@ func (c *comparison) holdMore() bool {
 	}
 	more := false
 	for _, op := range c.ops {
-		if why := c.endangers(op); why != "" && c.held[op.Key] == "" {
+		if why := c.endangers(op); why.text != "" && !c.isHeld(op.Key) {
 			c.held[op.Key] = why
 			more = true
 		}
@@ -347,21 +347,28 @@ func (c *comparison) holdMore() bool {
 	return more
 }
 
-func (c *comparison) endangers(op *Op) string {
+func (c *comparison) endangers(op *Op) hold {
 	from, isLink := op.From.(resource.Link)
-	if to, ok := op.To.(resource.Link); isLink && ok && c.protected[from.Name] && from.State == resource.Up && to.State == resource.Down {
-		return "protected: not taken down"
+	if to, ok := op.To.(resource.Link); isLink && ok && from.State == resource.Up && to.State == resource.Down {
+		if c.protected[from.Name] {
+			return hold{Protected, "not taken down"}
+		}
+		for _, upper := range from.Following(resource.Down, c.have.Objects) {
+			if c.protected[upper.Name] {
+				return hold{Protected, upper.Key().String() + " would go down with it"}
+			}
+		}
 	}
 	for _, k := range slices.Concat(op.Loses, op.Takes) {
 		o, ok := c.have.Objects.Get(k)
 		if ok && c.isProtected(o.Resource) {
-			return "protected: " + k.String() + " would go with it"
+			return hold{Protected, k.String() + " would go with it"}
 		}
 		if _, blind := c.have.IsBlind(o.Resource); ok && blind {
-			return k.String() + " would go with it, and could not be read in full"
+			return hold{Held, k.String() + " would go with it, and could not be read in full"}
 		}
 	}
-	return ""
+	return hold{}
 }
 
 // left counts what stays of what is neither ours nor declared.

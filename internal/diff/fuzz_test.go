@@ -16,7 +16,7 @@ import (
 // waits for what comes later.
 func FuzzCompute(f *testing.F) {
 	for seed := range uint64(8) {
-		g := fake.NewRandom(rand.New(rand.NewPCG(seed, 1)))
+		g := fake.NewRandom(rand.New(rand.NewPCG(seed, 1))).WithVLANs()
 		f.Add(asJSON(f, g.Want()), asJSON(f, g.Want()))
 	}
 	f.Fuzz(func(t *testing.T, wanted, there []byte) {

@@ -70,7 +70,7 @@ func (g Guard) tooMany(gone, kept, owned int) string {
 func protectedOurs(p Plan, have observed.State) int {
 	keys := make(map[resource.Key]bool)
 	for _, n := range p.Notes {
-		if o, ok := have.Objects.Get(n.Key); ok && n.Code == Held && o.Owner == resource.Ours {
+		if o, ok := have.Objects.Get(n.Key); ok && n.Code.KeepsBack() && o.Owner == resource.Ours {
 			keys[n.Key] = true
 		}
 	}

@@ -22,6 +22,9 @@ func TestGuardHoldsAnEmptiedTreeThoughTheUplinkIsProtected(t *testing.T) {
 	}
 	want := resource.NewSet(0)
 	plan := compute(t, want, have)
+	if len(plan.Notes) != 1 || plan.Notes[0].Code != Protected || Count(plan).Held != 1 {
+		t.Errorf("notes %v, want one of protection, which counts as held back", plan.Notes)
+	}
 	if held := DefaultGuard().Hold(plan, have); !held.Empty() || plan.Empty() {
 		t.Errorf("empty tree: %d of %d operations go on, want none of some", len(held.Ops), len(plan.Ops))
 	}

@@ -42,6 +42,12 @@ var rules = []struct {
 		of(mtu(bridge("br0"), 1500), macvlan(1500)), of(mtu(bridge("br0"), 9000), macvlan(9000))},
 	{"mtu-shrinks", "and shrinks last",
 		of(mtu(bridge("br0"), 9000), macvlan(9000)), of(mtu(bridge("br0"), 1500), macvlan(1500))},
+	{"follows-down", "a vlan goes down with its lower link, and what that takes of it comes back where the kernel lets it",
+		of(bridge("br0"), vlan("br0"), addr("q0", "10.0.0.1/24"), addr("q0", "2001:db8::1/64"), route("203.0.113.0/24", "q0", "10.0.0.254")),
+		of(down(bridge("br0")), vlan("br0"), addr("q0", "10.0.0.1/24"), addr("q0", "2001:db8::1/64"), route("203.0.113.0/24", "q0", "10.0.0.254"))},
+	{"follows-up", "a lower link takes its vlans up: one that is to be down goes down again, which takes its IPv6 addresses",
+		of(down(bridge("br0")), down(vlan("br0")), addr("q0", "2001:db8::1/64")),
+		of(bridge("br0"), down(vlan("br0")), addr("q0", "2001:db8::1/64"))},
 	{"kinds", "make before break: the new address and route are there before the old ones go",
 		of(bridge("br0"), addr("br0", "10.0.0.1/24"), route("203.0.113.0/24", "br0", "10.0.0.254")),
 		of(bridge("br0"), addr("br0", "10.9.0.1/24"), route("203.0.114.0/24", "br0", "10.9.0.254"))},
@@ -129,6 +135,10 @@ func vxlan(id uint32) resource.Link {
 
 func macvlan(bytes uint32) resource.Link {
 	return resource.Link{Name: "mv0", Type: resource.MACVLAN, Below: "br0", Mode: "bridge", MTU: bytes, Group: resource.LinkGroup, State: resource.Up}
+}
+
+func vlan(below string) resource.Link {
+	return resource.Link{Name: "q0", Type: resource.VLAN, Below: below, VLAN: resource.VLANAttr{ID: 7, Protocol: "802.1q"}, Group: resource.LinkGroup, State: resource.Up}
 }
 
 func mtu(l resource.Link, bytes uint32) resource.Link { l.MTU = bytes; return l }

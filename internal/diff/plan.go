@@ -104,12 +104,13 @@ const (
 	Blinded     NoteCode = "blind"        // could not be read, so nothing is planned on it
 	Conflict    NoteCode = "conflict"     // somebody else's stands in the way
 	Degraded    NoteCode = "degraded"     // as wanted, by a slower way
-	Held        NoteCode = "held"         // a deletion that a guard or protection keeps back
+	Held        NoteCode = "held"         // a deletion that a guard keeps back
 	LeftAlone   NoteCode = "left-alone"   // a count of what is neither ours nor declared
 	Lost        NoteCode = "lost"         // foreign objects that a side effect takes
 	NotReady    NoteCode = "not-ready"    // what it is made of is not on this host, or cannot be used
 	NotYet      NoteCode = "unsupported"  // accepted, and this build cannot apply it
 	Optional    NoteCode = "optional"     // required: false, and absent
+	Protected   NoteCode = "protected"    // what protection keeps back: no approval lets it go
 	Released    NoteCode = "released"     // managed, never ours, and no longer declared
 	TwoManagers NoteCode = "two-managers" // undone by somebody again and again; backed off
 )
@@ -118,6 +119,10 @@ const (
 func (c NoteCode) InSync() bool {
 	return c == LeftAlone || c == Released || c == Optional || c == Lost || c == Degraded
 }
+
+// KeepsBack reports a note of something that would be done, but for a guard or
+// for protection.
+func (c NoteCode) KeepsBack() bool { return c == Held || c == Protected }
 
 // Note is what a plan says beside its operations.
 type Note struct {

@@ -79,7 +79,7 @@ type Counts struct {
 	Update  int `json:"update"`
 	Replace int `json:"replace"`
 	Delete  int `json:"delete"`
-	Held    int `json:"held"`    // deletions that a guard keeps back
+	Held    int `json:"held"`    // deletions that a guard or protection keeps back
 	Trouble int `json:"trouble"` // other notes that keep the host from being in sync
 }
 
@@ -102,7 +102,7 @@ func Count(p Plan) Counts {
 	}
 	for _, n := range p.Notes {
 		switch {
-		case n.Code == Held:
+		case n.Code.KeepsBack():
 			c.Held++
 		case !n.Code.InSync():
 			c.Trouble++

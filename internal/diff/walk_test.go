@@ -49,7 +49,7 @@ func TestWalk(t *testing.T) {
 }
 
 func walkOnce(seed uint64) error {
-	g := fake.NewRandom(rand.New(rand.NewPCG(seed, 7)))
+	g := fake.NewRandom(rand.New(rand.NewPCG(seed, 7))).WithVLANs()
 	host := fake.New()
 	for _, name := range fake.Hardware {
 		host.AddHardware(name)
@@ -149,7 +149,7 @@ func TestWalkFailures(t *testing.T) {
 	broken := errors.New("broken on purpose")
 	for i := range pairs {
 		seed := uint64(9_000_000 + i)
-		g := fake.NewRandom(rand.New(rand.NewPCG(seed, 3)))
+		g := fake.NewRandom(rand.New(rand.NewPCG(seed, 3))).WithVLANs()
 		host := fake.New()
 		for _, name := range fake.Hardware {
 			host.AddHardware(name)
@@ -199,7 +199,7 @@ func TestWalkUndo(t *testing.T) {
 }
 
 func undoOnce(seed uint64, stop int) error {
-	g := fake.NewRandom(rand.New(rand.NewPCG(seed, 5)))
+	g := fake.NewRandom(rand.New(rand.NewPCG(seed, 5))).WithVLANs()
 	host := fake.New()
 	for _, name := range fake.Hardware {
 		host.AddHardware(name)

@@ -85,24 +85,15 @@ var noteConditions = map[diff.NoteCode]ConditionType{
 	diff.Held:        CondHeld,
 	diff.NotReady:    CondNotReady,
 	diff.NotYet:      CondUnsupported,
+	diff.Protected:   CondProtected,
 	diff.TwoManagers: CondTwoManagers,
-}
-
-// noteCondition is noteConditions, with what protection keeps told from what a
-// guard holds: approval releases only the latter.
-func noteCondition(n diff.Note) (t ConditionType, ok bool) {
-	if n.Code == diff.Held && strings.HasPrefix(n.Text, "protected: ") {
-		return CondProtected, true
-	}
-	t, ok = noteConditions[n.Code]
-	return t, ok
 }
 
 // fromPlan sets the conditions that a plan tells of.
 func (c *conditions) fromPlan(p diff.Plan) {
 	said := make(map[ConditionType][]string)
 	for _, n := range p.Notes {
-		if t, ok := noteCondition(n); ok {
+		if t, ok := noteConditions[n.Code]; ok {
 			said[t] = append(said[t], noteText(n))
 		}
 	}

@@ -29,6 +29,7 @@ type kernel struct {
 	dir      string
 	settings Settings
 	source   source.Source // a feed by hand where nil
+	before   func(diff.Op) // each operation, if set
 	registry *prometheus.Registry
 	engine   *Engine
 	stop     func()
@@ -69,7 +70,7 @@ func (k *kernel) start() {
 	}
 	k.registry = prometheus.NewRegistry()
 	k.engine, err = New(Config{
-		Source: k.source, Snapshots: store, Records: dir, Drivers: []driver.Driver{drv}, Settings: k.settings,
+		Source: k.source, Snapshots: store, Records: dir, Drivers: []driver.Driver{interrupted{drv, k.before}}, Settings: k.settings,
 		Host: "edge1", Registry: k.registry, Enter: k.Do,
 	})
 	if err != nil {

@@ -140,7 +140,7 @@ func TestMetricsAreThereAtOnce(t *testing.T) {
 
 func TestProtectionIsNoHold(t *testing.T) {
 	c := newConditions(time.Now, func(Condition) {})
-	c.fromPlan(diff.Plan{Notes: []diff.Note{{Code: diff.Held, Text: "protected: not taken away"}}})
+	c.fromPlan(diff.Plan{Notes: []diff.Note{{Code: diff.Protected, Text: "not taken away"}}})
 	if !c.raised(CondProtected) || c.raised(CondHeld) {
 		t.Errorf("conditions %+v, want Protected alone", c.list()[0])
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"reconciler/internal/apply"
@@ -273,7 +274,7 @@ func (l *loop) account(r apply.Report, p *Pass) {
 		l.metrics.operations.WithLabelValues(op.Verb.String(), string(op.Key.Kind), outcome).Inc()
 	}
 	if err := r.Err(); err != nil {
-		p.Error = err.Error()
+		p.Error = strings.TrimPrefix(p.Error+"\n"+err.Error(), "\n") // the first round has the root
 	}
 }
 

@@ -79,7 +79,7 @@ func (a Address) Disturbs(to Resource, have View) []Key {
 	for k, o := range have.On(a.Link) {
 		switch r := o.Resource.(type) {
 		case Route:
-			if r.Protocol != protoKernel && last && r.To.Addr().Is4() && !r.hasWayBeside(a.Link, have) {
+			if r.Protocol != protoKernel && last && r.To.Addr().Is4() && !r.hasWayBeside([]string{a.Link}, have) {
 				gone = append(gone, k)
 			}
 		case Neighbour:

@@ -3,7 +3,6 @@ package resource
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -147,6 +146,7 @@ type Seen struct {
 	Running            bool     `json:"running,omitempty"` // IFF_LOWER_UP
 	KeepAddrOnDown     bool     `json:"keep-addr-on-down,omitempty"`
 	PromoteSecondaries bool     `json:"promote-secondaries,omitempty"`
+	LooseBinding       bool     `json:"loose-binding,omitempty"` // a vlan whose state is not its lower link's
 }
 
 // Key identifies a link by its name.
@@ -248,94 +248,6 @@ func (l Link) Replaces(from Resource) bool {
 	a.Learning, b.Learning, a.TTL, b.TTL = Opt[bool]{}, Opt[bool]{}, Opt[uint8]{}, Opt[uint8]{}
 	return l.Type != h.Type || l.Below != h.Below || l.Peer != h.Peer || a != b || l.VLAN != h.VLAN ||
 		(l.Mode != h.Mode && (l.Mode == "passthru" || h.Mode == "passthru"))
-}
-
-// Disturbs lists what the kernel takes along: everything on a link that is
-// removed or replaced, and the links above it; neighbours, the routes with no
-// other way and global IPv6 addresses of one that is taken down; IPv6 below its
-// least MTU of 1280; neighbours when the MAC address changes.
-func (l Link) Disturbs(to Resource, have View) []Key {
-	next, ok := to.(Link)
-	switch {
-	case !ok || next.Replaces(l):
-		return l.stack(have)
-	case l.State == Up && next.State == Down:
-		return l.lost(have, func(r Resource) bool { return l.lostOnDown(r, have) || l.lostWith(next, r) })
-	}
-	return l.lost(have, func(r Resource) bool { return l.lostWith(next, r) })
-}
-
-// lostWith tells what goes when MTU or MAC address change.
-func (l Link) lostWith(next Link, r Resource) bool {
-	if l.MTU >= minIPv6MTU && next.MTU < minIPv6MTU && isIPv6(r) {
-		return true
-	}
-	n, ok := r.(Neighbour)
-	return ok && !n.Proxy && l.MAC != next.MAC
-}
-
-// lostOnDown tells what goes when the link goes down: the kernel keeps the
-// routes that still have a way.
-func (l Link) lostOnDown(r Resource, have View) bool {
-	switch r := r.(type) {
-	case Address:
-		return r.Prefix.Addr().Is6() && !l.Seen.KeepAddrOnDown
-	case Route:
-		return !r.hasWayBeside(l.Name, have)
-	case Neighbour:
-		return true
-	}
-	return false
-}
-
-const minIPv6MTU = 1280 // RFC 8200, section 5
-
-func (l Link) lost(have View, takes func(Resource) bool) []Key {
-	var keys []Key
-	for k, o := range have.On(l.Name) {
-		if takes(o.Resource) {
-			keys = append(keys, k)
-		}
-	}
-	slices.SortFunc(keys, Key.Compare)
-	return keys
-}
-
-// stack lists what goes with a link: what stands on it, its peer and the links
-// above, with what stands on those.
-func (l Link) stack(have View) []Key {
-	var keys []Key
-	gone := map[string]bool{l.Name: true}
-	for todo := []Link{l}; len(todo) > 0; todo = todo[1:] {
-		next := l.peerOf(todo[0], have)
-		for k, o := range have.On(todo[0].Name) {
-			if upper, ok := o.Resource.(Link); ok {
-				next = append(next, upper)
-			} else {
-				keys = append(keys, k)
-			}
-		}
-		for _, n := range next {
-			if !gone[n.Name] {
-				gone[n.Name] = true
-				keys = append(keys, n.Key())
-				todo = append(todo, n)
-			}
-		}
-	}
-	slices.SortFunc(keys, Key.Compare)
-	return slices.Compact(keys)
-}
-
-func (Link) peerOf(l Link, have View) []Link {
-	if l.Peer == "" {
-		return nil
-	}
-	o, _ := have.Get(LinkKey(l.Peer))
-	if peer, ok := o.Resource.(Link); ok {
-		return []Link{peer}
-	}
-	return nil
 }
 
 // Rename passes the names of the link, of its lower link and of its peer on.

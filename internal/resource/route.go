@@ -164,12 +164,13 @@ func (r Route) otherOf(have Route) string {
 // direct reports a route whose destination is on the link itself.
 func (r Route) direct() bool { return len(r.Hops) == 1 && !r.Hops[0].Via.IsValid() }
 
-// hasWayBeside reports whether a next hop is on another link that is up.
-func (r Route) hasWayBeside(link string, have View) bool {
+// hasWayBeside reports whether a next hop is on a link that is up, and none of
+// those named.
+func (r Route) hasWayBeside(links []string, have View) bool {
 	return slices.ContainsFunc(r.Hops, func(h NextHop) bool {
 		o, _ := have.Get(LinkKey(h.Dev))
 		other, ok := o.Resource.(Link)
-		return h.Dev != link && ok && other.State == Up
+		return !slices.Contains(links, h.Dev) && ok && other.State == Up
 	})
 }
 

@@ -56,5 +56,5 @@ func (s Seen) same(t Seen) bool {
 	return s.Index == t.Index && slices.Equal(s.AltNames, t.AltNames) && s.PermanentMAC == t.PermanentMAC &&
 		s.Driver == t.Driver && s.PCI == t.PCI && s.Master == t.Master && s.Loopback == t.Loopback &&
 		s.Running == t.Running && s.KeepAddrOnDown == t.KeepAddrOnDown &&
-		s.PromoteSecondaries == t.PromoteSecondaries
+		s.PromoteSecondaries == t.PromoteSecondaries && s.LooseBinding == t.LooseBinding
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -11,7 +10,7 @@ import (
 	"regexp"
 	"strings"
 
-	"golang.org/x/sys/unix"
+	"reconciler/test/strace"
 )
 
 // The child says where it is with writes that show in the trace.
@@ -89,13 +88,8 @@ func (b *bench) oneChange(ctx context.Context) error {
 
 func mark(text string) { _, _ = os.Stderr.WriteString(text) }
 
-// What strace prints: the inode of a netlink socket beside its descriptor, the
-// bytes of a write as hex, and the types of messages that it recognises.
-var (
-	socketInode = regexp.MustCompile(`<NETLINK:\[(?:ROUTE:)?(\d+)\]>`)
-	hexBytes    = regexp.MustCompile(`"((?:\\x[0-9a-f]{2})+)"`)
-	messageType = regexp.MustCompile(`nlmsg_type=(0x[0-9a-f]+|\w+)`)
-)
+// socketInode is what strace prints beside the descriptor of a netlink socket.
+var socketInode = regexp.MustCompile(`<NETLINK:\[(?:ROUTE:)?(\d+)\]>`)
 
 // countRequests counts mutating requests on rtnetlink sockets between marks.
 func countRequests(trace string) (control, repair int, err error) {
@@ -106,14 +100,14 @@ func countRequests(trace string) (control, repair int, err error) {
 		switch {
 		case strings.Contains(line, "NETLINK_ROUTE") && inode != nil:
 			routing[inode[1]] = true
-		case strings.Contains(line, hexed(markControl)):
+		case strings.Contains(line, strace.Hex(markControl)):
 			at = &control
-		case strings.Contains(line, hexed(markRepair)):
+		case strings.Contains(line, strace.Hex(markRepair)):
 			at = &repair
-		case strings.Contains(line, hexed(markEnd)):
+		case strings.Contains(line, strace.Hex(markEnd)):
 			return control, repair, nil
 		case at != nil && inode != nil && routing[inode[1]]:
-			n, err := mutations(line)
+			n, err := strace.Mutations(line)
 			if err != nil {
 				return 0, 0, err
 			}
@@ -121,49 +115,4 @@ func countRequests(trace string) (control, repair int, err error) {
 		}
 	}
 	return 0, 0, errors.New("the trace has no end mark")
-}
-
-// mutations counts the requests of one system call.
-func mutations(line string) (n int, err error) {
-	known := messageType.FindAllStringSubmatch(line, -1)
-	for _, m := range known {
-		if mutates(m[1]) {
-			n++
-		}
-	}
-	bytes := hexBytes.FindStringSubmatch(line)
-	if len(known) > 0 || bytes == nil {
-		return n, nil
-	}
-	data, err := hex.DecodeString(strings.ReplaceAll(bytes[1], `\x`, ""))
-	if err != nil {
-		return 0, err
-	}
-	err = walk(data, func(m message) {
-		if mutates(fmt.Sprintf("%#x", m.kind)) {
-			n++
-		}
-	})
-	return n, err
-}
-
-// hexed is a text as strace -xx prints it.
-func hexed(text string) string {
-	var s strings.Builder
-	for _, b := range []byte(text) {
-		fmt.Fprintf(&s, `\x%02x`, b)
-	}
-	return s.String()
-}
-
-// mutates tells requests that read from all others, known or not.
-func mutates(kind string) bool {
-	if name, ok := strings.CutPrefix(kind, "RTM_"); ok {
-		return !strings.HasPrefix(name, "GET")
-	}
-	var n int
-	if _, err := fmt.Sscanf(kind, "0x%x", &n); err != nil {
-		return true
-	}
-	return n < unix.RTM_BASE || n%4 != unix.RTM_GETLINK%4
 }

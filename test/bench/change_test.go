@@ -3,10 +3,12 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"reconciler/test/strace"
 )
 
 func TestCountRequests(t *testing.T) {
-	trace := strings.NewReplacer("CONTROL", hexed(markControl), "REPAIR", hexed(markRepair), "END", hexed(markEnd)).Replace(
+	trace := strings.NewReplacer("CONTROL", strace.Hex(markControl), "REPAIR", strace.Hex(markRepair), "END", strace.Hex(markEnd)).Replace(
 		`1 socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE) = 3<NETLINK:[31]>
 1 socket(AF_NETLINK, SOCK_RAW, NETLINK_GENERIC) = 5<NETLINK:[51]>
 1 sendto(3<NETLINK:[31]>, [{nlmsg_len=32, nlmsg_type=RTM_NEWADDR, nlmsg_flags=0}], 32) = 32

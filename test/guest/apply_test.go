@@ -94,3 +94,40 @@ routes:
 		t.Errorf("links are left:\n%s", links)
 	}
 }
+
+// TestGuestLowerLinkDown takes the link below a vlan down and up again: the plan
+// tells what the kernel does, and one apply does all of it.
+func TestGuestLowerLinkDown(t *testing.T) {
+	guestOnly(t)
+	h := host{testns.New(t), t, t.TempDir()}
+	const up = `
+version: 1
+interfaces:
+  d0: {kind: dummy, state: up}
+  d0.7: {kind: vlan, parent: d0, vlan: {id: 7}, addresses: [192.0.2.10/24, "2001:db8::1/64"]}
+routes:
+  - {to: 198.51.100.0/24, via: 192.0.2.1, dev: d0.7}
+`
+	down := strings.ReplaceAll(up, "state: up", "state: down")
+	h.write(up)
+	h.run(0, "apply")
+	h.write(down)
+	plan := h.run(1, "diff")
+	for _, line := range []string{
+		"the kernel takes its vlans down with it: d0.7",
+		"+ address 2001:db8::1/64 dev d0.7",
+		"takes along route 198.51.100.0/24",
+		"absent: interface d0.7: interface d0 is to be down",
+	} {
+		if !strings.Contains(plan, line) {
+			t.Errorf("the plan does not say %q:\n%s", line, plan)
+		}
+	}
+	h.run(4, "apply") // the vlan cannot be up, nor have a route
+	if addrs := h.IP("address", "show", "dev", "d0.7"); !strings.Contains(addrs, "2001:db8::1/64") {
+		t.Errorf("the IPv6 address did not come back:\n%s", addrs)
+	}
+	h.write(up)
+	h.run(0, "apply")
+	h.run(0, "diff")
+}

@@ -13,6 +13,13 @@ import (
 	"reconciler/test/guest/script"
 )
 
+// Where the guest's two cards stand on its PCI bus. Restricted, they lead
+// nowhere: neither to this host nor beyond.
+const (
+	virtioSlot = "10"
+	e1000Slot  = "11"
+)
+
 // boot runs the guest and returns how many tests passed in it.
 func (g guest) boot(ctx context.Context, image, initrd string) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, g.Timeout)
@@ -20,6 +27,8 @@ func (g guest) boot(ctx context.Context, image, initrd string) (int, error) {
 	qemu := exec.CommandContext(ctx, "qemu-system-x86_64",
 		"-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1536",
 		"-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio",
+		"-netdev", "user,id=n0,restrict=on", "-device", "virtio-net-pci,netdev=n0,romfile=,addr="+virtioSlot,
+		"-netdev", "user,id=n1,restrict=on", "-device", "e1000,netdev=n1,romfile=,addr="+e1000Slot,
 		"-kernel", image, "-initrd", initrd,
 		"-append", "console=ttyS0 quiet panic=-1 oops=panic")
 	qemu.Stderr = os.Stderr

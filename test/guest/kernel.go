@@ -19,8 +19,9 @@ var metas = map[string]string{
 	"6.12": "linux-image-6.12-amd64",
 }
 
-// wanted are the modules that tests need, without what they depend on.
-var wanted = []string{"dummy", "veth", "bridge", "8021q", "vxlan", "macvlan", "bonding", "vrf"}
+// wanted are the modules that tests need, without what they depend on: kinds
+// of link, and the drivers of the guest's cards.
+var wanted = []string{"dummy", "veth", "bridge", "8021q", "vxlan", "macvlan", "bonding", "vrf", "virtio_pci", "virtio_net", "e1000"}
 
 // kernel is an unpacked Debian kernel.
 type kernel struct {

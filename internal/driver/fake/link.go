@@ -24,6 +24,9 @@ func (h *Host) createLink(l resource.Link) error {
 	if _, port := h.objects[resource.PortKey(l.Below)]; port && l.Type == resource.MACVLAN {
 		return unix.EBUSY
 	}
+	if l.State == resource.Up && h.grounded(l) {
+		return unix.ENETDOWN
+	}
 	if l.Peer != "" {
 		if h.link(l.Peer).Name != "" {
 			return unix.EEXIST
@@ -65,9 +68,12 @@ func (h *Host) changeLink(to resource.Link) error {
 	}
 	next := to.Inherit(from).(resource.Link)
 	next.Group = to.Group
+	if from.State != next.State && next.State == resource.Up && h.grounded(next) {
+		return unix.ENETDOWN
+	}
 	h.store(next)
-	if from.State == resource.Up && next.State == resource.Down {
-		h.remove(func(r resource.Resource) bool { return on(r, to.Name) && h.downTakes(r) })
+	if from.State != next.State {
+		h.turned(next)
 	}
 	if from.MTU >= 1280 && next.MTU < 1280 {
 		h.remove(func(r resource.Resource) bool { return on(r, to.Name) && is6(r) })
@@ -79,6 +85,26 @@ func (h *Host) changeLink(to resource.Link) error {
 		})
 	}
 	return nil
+}
+
+// grounded reports a vlan above a link that is down.
+func (h *Host) grounded(l resource.Link) bool {
+	return l.Type == resource.VLAN && h.link(l.Below).State == resource.Down
+}
+
+// turned does what comes with a link that was taken up or down: its vlans do
+// the same.
+func (h *Host) turned(l resource.Link) {
+	for _, r := range h.objects {
+		if upper, ok := r.(resource.Link); ok && upper.Type == resource.VLAN && upper.Below == l.Name && upper.State != l.State {
+			upper.State = l.State
+			h.store(upper)
+			h.turned(upper)
+		}
+	}
+	if l.State == resource.Down {
+		h.remove(func(r resource.Resource) bool { return on(r, l.Name) && h.downTakes(r) })
+	}
 }
 
 // downTakes tells what goes with a link that is down by now.

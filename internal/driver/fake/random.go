@@ -13,10 +13,19 @@ var Hardware = [...]string{"eth0", "eth1"}
 
 // Random makes random states that a kernel can hold, over a small universe so
 // that names and addresses meet.
-type Random struct{ rng *rand.Rand }
+type Random struct {
+	rng   *rand.Rand
+	vlans bool
+}
 
 // NewRandom returns a source of random states.
-func NewRandom(rng *rand.Rand) *Random { return &Random{rng} }
+func NewRandom(rng *rand.Rand) *Random { return &Random{rng: rng} }
+
+// WithVLANs lets the states have vlans, which not every kernel has.
+func (g *Random) WithVLANs() *Random {
+	g.vlans = true
+	return g
+}
 
 func (g *Random) chance(percent int) bool { return g.rng.IntN(100) < percent }
 
@@ -34,6 +43,7 @@ type draft struct {
 func (g *Random) Want() *resource.Set {
 	d := &draft{Random: g, set: resource.NewSet(0)}
 	d.addLinks()
+	d.addVLANs()
 	d.addPorts()
 	for i := range d.links {
 		d.addAddresses(&d.links[i], i)
@@ -56,7 +66,7 @@ func (d *draft) addLink(l resource.Link) {
 	if l.Type != "" {
 		l.Group, l.State = resource.LinkGroup, resource.Up
 	}
-	if d.chance(30) && l.Type != resource.MACVLAN { // no larger than what is below it
+	if d.chance(30) && l.Type != resource.MACVLAN && l.Type != resource.VLAN { // no larger than what is below it
 		l.MTU = pick(d.Random, uint32(1400), 1500, 9000)
 	}
 	if d.chance(15) {
@@ -102,6 +112,16 @@ func (d *draft) addLinks() {
 		if below.Type != resource.MACVLAN {
 			d.below = below.Name
 			d.addLink(resource.Link{Name: "m0", Type: resource.MACVLAN, Below: below.Name, Mode: pick(d.Random, "bridge", "private")})
+		}
+	}
+}
+
+// addVLANs stacks vlans on what is there, and on each other.
+func (d *draft) addVLANs() {
+	for i, name := range []string{"q0", "q1"} {
+		if d.vlans && d.chance(60) && len(d.links) > 0 {
+			below := d.links[d.rng.IntN(len(d.links))]
+			d.addLink(resource.Link{Name: name, Type: resource.VLAN, Below: below.Name, VLAN: resource.VLANAttr{ID: uint16(7 + i), Protocol: "802.1q"}})
 		}
 	}
 }

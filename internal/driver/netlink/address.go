@@ -181,6 +181,9 @@ func (w *writer) checkMarks() {
 
 // remarks reports whether an operation changes the mark of an address.
 func remarks(op *diff.Op) bool {
+	if op.Verb != diff.Update {
+		return false
+	}
 	from, ok := op.From.(resource.Address)
-	return ok && op.Verb == diff.Update && op.To.(resource.Address).Protocol != from.Protocol
+	return ok && op.To.(resource.Address).Protocol != from.Protocol
 }

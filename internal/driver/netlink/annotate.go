@@ -2,6 +2,8 @@ package netlink
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"reconciler/internal/diff"
 	"reconciler/internal/observed"
@@ -50,6 +52,9 @@ func annotateLink(op *diff.Op, from resource.Link, have *resource.Set) {
 		op.Disruption = "no traffic through it"
 		op.Effects = append(op.Effects, "the kernel drops its routes, neighbours and IPv6 addresses")
 	}
+	if from.State != to.State {
+		following(op, from, to.State, have)
+	}
 	if from.MTU >= leastIPv6MTU && to.MTU < leastIPv6MTU {
 		op.Effects = append(op.Effects, fmt.Sprintf("below an mtu of %d the kernel drops all IPv6 of the link", leastIPv6MTU))
 	}
@@ -59,6 +64,18 @@ func annotateLink(op *diff.Op, from resource.Link, have *resource.Set) {
 	}
 	if to.Bridge.VLANFiltering != from.Bridge.VLANFiltering && from.Type == resource.Bridge {
 		op.Effects = append(op.Effects, "frames are sorted by VLAN from now on, or no longer")
+	}
+}
+
+// following tells which links the kernel takes up or down with a link.
+func following(op *diff.Op, from resource.Link, to resource.Admin, have *resource.Set) {
+	var names []string
+	for _, l := range from.Following(to, have) {
+		names = append(names, l.Name)
+	}
+	if len(names) > 0 {
+		slices.Sort(names)
+		op.Effects = append(op.Effects, fmt.Sprintf("the kernel takes its vlans %s with it: %s", to, strings.Join(names, ", ")))
 	}
 }
 

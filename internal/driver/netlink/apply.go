@@ -79,9 +79,12 @@ func (w *writer) fail(i int, err error) {
 
 // renames reports whether links come or go.
 func (w *writer) renames() bool {
-	return slices.ContainsFunc(w.ops, func(op diff.Op) bool {
-		return op.Key.Kind == resource.KindLink && op.Verb != diff.Update
-	})
+	for i := range w.ops { // not copied: an operation is 300 bytes long
+		if w.ops[i].Key.Kind == resource.KindLink && w.ops[i].Verb != diff.Update {
+			return true
+		}
+	}
+	return false
 }
 
 // round sends one request for each operation and returns those that have more

@@ -40,10 +40,12 @@ type Driver struct {
 	names *names // of the links at the last look; nil when they may have changed
 	// hints tells by which protocols the declared routes were made that are
 	// not ours, so that the next look need not read whole tables.
-	hints  hints
-	last   last
-	exact  exactly
-	asking asking
+	hints hints
+	last  last
+	// lastLinks spares decoding links again that are as they were.
+	lastLinks lastLinks
+	exact     exactly
+	asking    asking
 }
 
 var (
@@ -91,13 +93,13 @@ func (d *Driver) socket() (*wire.Conn, error) {
 		_ = d.conn.Close() // nothing is lost with a socket that is given up
 		d.conn = nil
 	}
-	conn, err := d.dial(0)
+	conn, err := d.dial()
 	d.conn = conn
 	return conn, err
 }
 
-func (d *Driver) dial(groups uint32) (conn *wire.Conn, err error) {
-	nsErr := d.ns.within(func() { conn, err = wire.Dial(groups) })
+func (d *Driver) dial() (conn *wire.Conn, err error) {
+	nsErr := d.ns.within(func() { conn, err = wire.Dial() })
 	return conn, errors.Join(nsErr, err)
 }
 

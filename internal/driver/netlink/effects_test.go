@@ -1,6 +1,7 @@
 package netlink
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
@@ -12,18 +13,6 @@ import (
 // TestKernelTakesWhatIsPredicted does to a host what has side effects, and
 // compares what of ours is gone with what the resource said would go.
 func TestKernelTakesWhatIsPredicted(t *testing.T) {
-	type change = func(*bench) diff.Op
-	changeLink := func(name string, f func(*resource.Link)) change {
-		return func(b *bench) diff.Op {
-			from := b.get(resource.LinkKey(name)).Resource.(resource.Link)
-			to := from
-			f(&to)
-			return update(from, to)
-		}
-	}
-	without := func(k resource.Key) change {
-		return func(b *bench) diff.Op { return remove(b.get(k).Resource) }
-	}
 	for name, make := range map[string]change{
 		"down":              changeLink("a0", func(l *resource.Link) { l.State = resource.Down }),
 		"down with its MAC": changeLink("a0", func(l *resource.Link) { l.State, l.MAC = resource.Down, resource.MAC{2, 1} }),
@@ -35,6 +24,7 @@ func TestKernelTakesWhatIsPredicted(t *testing.T) {
 		"secondary address": without(resource.AddressKey("a0", pfx("10.0.0.2/24"))),
 		"last address":      without(resource.AddressKey("b0", pfx("10.1.0.1/24"))),
 		"IPv6 address":      without(resource.AddressKey("a0", pfx("2001:db8::1/64"))),
+		"lower link down":   changeLink("b0", func(l *resource.Link) { l.State = resource.Down }),
 		"lower link":        without(resource.LinkKey("b0")),
 		"port":              without(resource.PortKey("c0")),
 		"bridge":            without(resource.LinkKey("br0")),
@@ -42,21 +32,110 @@ func TestKernelTakesWhatIsPredicted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
 			effectsGround(b)
-			before := b.look(observed.Query{All: true})
-			op := make(b)
-			var want []resource.Key
-			if d, ok := op.From.(resource.Disturber); ok {
-				want = d.Disturbs(op.To, before.Objects)
-				for _, k := range slices.Clone(want) { // an address that goes takes its own along
-					if o, _ := before.Objects.Get(k); k.Kind == resource.KindAddress {
-						want = append(want, o.Resource.(resource.Disturber).Disturbs(nil, before.Objects)...)
-					}
-				}
-			}
-			b.do(op)
-			compareLost(t, before, b.look(observed.Query{All: true}), op, want)
+			b.suffers(make)
 		})
 	}
+}
+
+// TestGuestVLANsGoWithTheirLowerLink is the same of what goes with a lower
+// link's state.
+func TestGuestVLANsGoWithTheirLowerLink(t *testing.T) {
+	for name, make := range map[string]change{
+		"lower link down": changeLink("a0", func(l *resource.Link) { l.State = resource.Down }),
+		"vlan down":       changeLink("q0", func(l *resource.Link) { l.State = resource.Down }),
+		"upper vlan down": changeLink("q1", func(l *resource.Link) { l.State = resource.Down }),
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			b.NeedKind("vlan")
+			vlansGround(b)
+			b.suffers(make)
+		})
+	}
+}
+
+// vlansGround is a vlan on a vlan, and beside them one of somebody else's that
+// keeps its own state, and a macvlan.
+func vlansGround(b *bench) {
+	b.make(pair("a0", "a1")...)
+	q0, q1, mv := link("q0", resource.VLAN), link("q1", resource.VLAN), link("mv0", resource.MACVLAN)
+	q0.Below, q0.VLAN = "a0", resource.VLANAttr{ID: 7, Protocol: "802.1q"}
+	q1.Below, q1.VLAN = "q0", resource.VLANAttr{ID: 8, Protocol: "802.1q"}
+	mv.Below, mv.Mode = "q0", "bridge"
+	b.make(q0, q1, mv)
+	b.IP("link", "add", "link", "a0", "name", "loose", "type", "vlan", "id", "9", "loose_binding", "on")
+	b.IP("link", "set", "loose", "up")
+	for i, on := range []string{"q0", "q1", "mv0", "loose"} {
+		v4, v6 := fmt.Sprintf("10.0.%d.", i), fmt.Sprintf("2001:db8:%d::", i)
+		b.make(addr(on, v4+"1/24"), addr(on, v6+"1/64"),
+			via(fmt.Sprintf("192.0.%d.0/24", i), v4+"254", on), via(fmt.Sprintf("2001:db8:1%d::/64", i), v6+"2", on),
+			resource.Neighbour{Link: on, To: ip(v4 + "7"), LLAddr: resource.MAC{2, 0, 0, 0, 0, 7}, Protocol: resource.Protocol})
+	}
+	two := via("198.18.0.0/15", "10.0.0.254", "q0")
+	two.Hops = append(two.Hops, resource.NextHop{Via: ip("10.0.1.254"), Dev: "q1", Weight: 1})
+	b.make(two)
+}
+
+// TestGuestVLANFollows takes a lower link down and up again: one pass is enough
+// each time, and a vlan that is to be down stays so.
+func TestGuestVLANFollows(t *testing.T) {
+	b := newBench(t)
+	b.NeedKind("vlan")
+	lower, on, off := link("br0", resource.Bridge), link("q0", resource.VLAN), link("q1", resource.VLAN)
+	on.Below, on.VLAN = "br0", resource.VLANAttr{ID: 7, Protocol: "802.1q"}
+	off.Below, off.VLAN, off.State = "br0", resource.VLANAttr{ID: 8, Protocol: "802.1q"}, resource.Down
+	want := func(lower resource.Link) *resource.Set {
+		return setOf(lower, on, off, addr("q0", "10.0.0.1/24"), addr("q0", "2001:db8::1/64"), addr("q1", "2001:db8:1::1/64"),
+			via("203.0.113.0/24", "10.0.0.254", "q0"), via("2001:db8:2::/48", "2001:db8::2", "q0"))
+	}
+	isDown := lower
+	isDown.State = resource.Down
+	for _, lower := range []resource.Link{lower, isDown, lower, isDown} {
+		b.converge(want(lower))
+		if got := b.get(resource.LinkKey("q0")).Resource.(resource.Link).State; got != lower.State {
+			t.Errorf("with its lower link %s, the vlan is %s", lower.State, got)
+		}
+		if got := b.get(resource.LinkKey("q1")).Resource.(resource.Link).State; got != resource.Down {
+			t.Errorf("with its lower link %s, a vlan that is to be down is %s", lower.State, got)
+		}
+		if routes := b.has(via("203.0.113.0/24", "10.0.0.254", "q0").Key()); routes != (lower.State == resource.Up) {
+			t.Errorf("with its lower link %s, the route of the vlan is there: %v", lower.State, routes)
+		}
+	}
+}
+
+// change is a change of a host.
+type change = func(*bench) diff.Op
+
+func changeLink(name string, f func(*resource.Link)) change {
+	return func(b *bench) diff.Op {
+		from := b.get(resource.LinkKey(name)).Resource.(resource.Link)
+		to := from
+		f(&to)
+		return update(from, to)
+	}
+}
+
+func without(k resource.Key) change {
+	return func(b *bench) diff.Op { return remove(b.get(k).Resource) }
+}
+
+// suffers makes a change and wants gone what the resource said would go.
+func (b *bench) suffers(make change) {
+	b.t.Helper()
+	before := b.look(observed.Query{All: true})
+	op := make(b)
+	var want []resource.Key
+	if d, ok := op.From.(resource.Disturber); ok {
+		want = d.Disturbs(op.To, before.Objects)
+		for _, k := range slices.Clone(want) { // an address that goes takes its own along
+			if o, _ := before.Objects.Get(k); k.Kind == resource.KindAddress {
+				want = append(want, o.Resource.(resource.Disturber).Disturbs(nil, before.Objects)...)
+			}
+		}
+	}
+	b.do(op)
+	compareLost(b.t, before, b.look(observed.Query{All: true}), op, want)
 }
 
 // effectsGround is a host with something of all that may go.
@@ -75,16 +154,16 @@ func effectsGround(b *bench) {
 	srcTabled.Table = 100
 	b.make(link("br0", resource.Bridge), mv, resource.Port{Link: "c0", Master: "br0"},
 		addr("a0", "10.0.0.1/24"), addr("a0", "10.0.0.2/24"), addr("a0", "10.3.0.1/24"), addr("a0", "2001:db8::1/64"),
-		addr("b0", "10.1.0.1/24"), addr("b0", "2001:db8:1::1/64"), addr("br0", "10.2.0.1/24"), addr("mv0", "10.4.0.1/24"),
+		addr("b0", "10.1.0.1/24"), addr("b0", "2001:db8:1::1/64"), addr("br0", "10.2.0.1/24"), addr("mv0", "10.4.0.1/24"), addr("mv0", "2001:db8:2::1/64"),
 		via("192.0.2.0/24", "10.0.0.254", "a0"), via("192.0.3.0/24", "10.1.0.254", "b0"), via("2001:db8:4::/48", "2001:db8::2", "a0"),
-		tabled, onlink4, onlink6, src, srcTabled)
-	for _, to := range []struct{ link, addr string }{{"a0", "10.0.0.7"}, {"a0", "2001:db8::7"}, {"b0", "10.1.0.7"}, {"br0", "10.2.0.7"}} {
+		via("192.0.7.0/24", "10.4.0.254", "mv0"), via("2001:db8:7::/48", "2001:db8:2::2", "mv0"), tabled, onlink4, onlink6, src, srcTabled)
+	for _, to := range []struct{ link, addr string }{{"a0", "10.0.0.7"}, {"a0", "2001:db8::7"}, {"b0", "10.1.0.7"}, {"br0", "10.2.0.7"}, {"mv0", "10.4.0.7"}} {
 		b.make(resource.Neighbour{Link: to.link, To: ip(to.addr), LLAddr: resource.MAC{2, 0, 0, 0, 0, 7}, Protocol: resource.Protocol})
 	}
 	b.make(resource.Neighbour{Link: "a0", To: ip("10.0.0.8"), Proxy: true, Protocol: resource.Protocol})
 }
 
-func compareLost(t *testing.T, before, after observed.State, op diff.Op, want []resource.Key) {
+func compareLost(t testing.TB, before, after observed.State, op diff.Op, want []resource.Key) {
 	t.Helper()
 	lost := map[resource.Key]bool{}
 	for _, o := range before.Objects.All() {

@@ -34,9 +34,8 @@ func (a *asking) of(want *resource.Set) []resource.Link {
 // driverInfo is what ethtool -i prints of a link.
 type driverInfo struct{ name, bus string }
 
-// drivers reads the drivers of all links where a wanted one asks for them.
-func (l *look) drivers(raw []rawLink) {
-	asked := l.d.asking.of(l.q.Want)
+// drivers reads the drivers of all links where wanted ones ask for them.
+func (l *look) drivers(raw []rawLink, asked []resource.Link) {
 	if len(asked) == 0 {
 		return
 	}

@@ -41,8 +41,11 @@ func (w *writer) deleteGroup(live []int) []int {
 // isDoomed reports whether an operation deletes a link of ours.
 func (w *writer) isDoomed(i int) bool {
 	op := &w.ops[i]
+	if op.Verb != diff.Delete {
+		return false
+	}
 	l, ok := op.From.(resource.Link)
-	return ok && op.Verb == diff.Delete && ourGroup(l.Group) && l.Seen.Index != 0
+	return ok && ourGroup(l.Group) && l.Seen.Index != 0
 }
 
 // moveToGroup marks links for deletion and reports whether exactly they, or

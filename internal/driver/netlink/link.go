@@ -3,6 +3,7 @@ package netlink
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -25,31 +26,42 @@ type rawLink struct {
 // links reads all links and the ports among them. The other kinds need the
 // names.
 func (l *look) links() error {
-	raw := make([]rawLink, 0, l.d.names.len()) // growing it was half of the memory of a look
+	last := &l.d.lastLinks
 	err := l.d.dump(l.ctx, wire.Query{
 		Type:  unix.RTM_GETLINK,
 		Head:  headLinks,
-		Reset: func() { raw = raw[:0] },
-		See: func(m wire.Message) {
-			if r, ok := readLink(m); ok {
-				raw = append(raw, r)
-			}
-		},
+		Reset: func() { last.n = 0 },
+		See:   last.see,
 	})
 	if err != nil {
 		return err
 	}
+	asked := l.d.asking.of(l.q.Want)
+	if same := last.end(l.d.forAll()); same && len(asked) == 0 {
+		l.objects = append(l.objects, last.objects...)
+	} else {
+		l.makeLinks(last, asked)
+	}
+	l.names, l.d.names = last.names, last.names
+	return nil
+}
+
+// makeLinks makes names and objects of what the kernel told.
+func (l *look) makeLinks(last *lastLinks, asked []resource.Link) {
+	raw := make([]rawLink, len(last.told))
 	l.names = newNames(len(raw))
 	for i := range raw {
+		raw[i] = last.told[i].link
+		raw[i].Seen.PromoteSecondaries = raw[i].Seen.PromoteSecondaries || last.all.promoteSecondaries
+		raw[i].Seen.KeepAddrOnDown = raw[i].Seen.KeepAddrOnDown || last.all.keepAddrOnDown
 		l.names.add(raw[i].Link)
 	}
-	l.d.names = l.names
-	l.inherited(raw)
-	l.drivers(raw)
+	l.drivers(raw, asked)
 	for i := range raw {
 		l.addLink(&raw[i])
 	}
-	return nil
+	// What ethtool says is not in the messages, and is asked for each time.
+	last.names, last.objects, last.stale = l.names, slices.Clone(l.objects), len(asked) > 0
 }
 
 func headLinks(b *wire.Batch) {
@@ -211,13 +223,10 @@ func setting(v []byte, i int) int32 {
 	return int32(wire.U32(v[4*i:]))
 }
 
-// inherited adds what the settings for all links mean for each.
-func (l *look) inherited(raw []rawLink) {
-	promote := l.d.isSet("net/ipv4/conf/all/promote_secondaries")
-	keep := l.d.isSet("net/ipv6/conf/all/keep_addr_on_down")
-	for i := range raw {
-		raw[i].Seen.PromoteSecondaries = raw[i].Seen.PromoteSecondaries || promote
-		raw[i].Seen.KeepAddrOnDown = raw[i].Seen.KeepAddrOnDown || keep
+func (d *Driver) forAll() forAll {
+	return forAll{
+		promoteSecondaries: d.isSet("net/ipv4/conf/all/promote_secondaries"),
+		keepAddrOnDown:     d.isSet("net/ipv6/conf/all/keep_addr_on_down"),
 	}
 }
 

@@ -35,7 +35,7 @@ func (r *rawLink) readData(data []byte) {
 		case resource.VXLAN:
 			r.readVXLAN(a.Type, a.Value)
 		case resource.VLAN:
-			readVLAN(&r.VLAN, a.Type, a.Value)
+			r.readVLAN(a.Type, a.Value)
 		case resource.MACVLAN:
 			if a.Type == unix.IFLA_MACVLAN_MODE {
 				r.Mode = macvlanMode(wire.U32(a.Value))
@@ -53,15 +53,20 @@ func macvlanMode(v uint32) string {
 	return number(v)
 }
 
-func readVLAN(v *resource.VLANAttr, kind uint16, b []byte) {
+// looseBinding is VLAN_FLAG_LOOSE_BINDING, from linux/if_vlan.h.
+const looseBinding = 0x4
+
+func (r *rawLink) readVLAN(kind uint16, b []byte) {
 	switch kind {
 	case unix.IFLA_VLAN_ID:
-		v.ID = wire.U16(b)
+		r.VLAN.ID = wire.U16(b)
 	case unix.IFLA_VLAN_PROTOCOL:
-		v.Protocol = tag8021Q
+		r.VLAN.Protocol = tag8021Q
 		if wire.BE16(b) == unix.ETH_P_8021AD {
-			v.Protocol = tag8021AD
+			r.VLAN.Protocol = tag8021AD
 		}
+	case unix.IFLA_VLAN_FLAGS:
+		r.Seen.LooseBinding = wire.U32(b)&looseBinding != 0
 	}
 }
 

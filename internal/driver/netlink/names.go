@@ -21,14 +21,6 @@ func (n *names) add(l resource.Link) {
 	}
 }
 
-// len is the number of links; nil has none.
-func (n *names) len() int {
-	if n == nil {
-		return 0
-	}
-	return len(n.byIndex)
-}
-
 // ours reports whether a link carries our mark.
 func (n *names) ours(index int32) bool { return ourGroup(n.groups[index]) }
 

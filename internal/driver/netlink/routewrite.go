@@ -11,19 +11,21 @@ import (
 // writeRoute writes the requests of a round and returns how many rounds there
 // are.
 func (w *writer) writeRoute(b *wire.Batch, op *diff.Op, round int) (int, error) {
+	from, _ := op.From.(resource.Route)
+	to, _ := op.To.(resource.Route)
 	switch op.Verb {
 	case diff.Create:
-		return 1, w.putRoute(b, op.To.(resource.Route), creation(op))
+		return 1, w.putRoute(b, &to, creation(op))
 	case diff.Update:
-		return 1, w.putRoute(b, op.To.(resource.Route), unix.NLM_F_CREATE|unix.NLM_F_REPLACE)
+		return 1, w.putRoute(b, &to, unix.NLM_F_CREATE|unix.NLM_F_REPLACE)
 	case diff.Replace:
 		if round == 0 {
-			w.deleteRoute(b, op.From.(resource.Route))
+			w.deleteRoute(b, &from)
 			return 2, nil
 		}
-		return 2, w.putRoute(b, op.To.(resource.Route), unix.NLM_F_CREATE|unix.NLM_F_EXCL)
+		return 2, w.putRoute(b, &to, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
 	case diff.Delete:
-		w.deleteRoute(b, op.From.(resource.Route))
+		w.deleteRoute(b, &from)
 	}
 	return 1, nil
 }
@@ -37,7 +39,7 @@ func creation(op *diff.Op) uint16 {
 	return unix.NLM_F_CREATE | unix.NLM_F_EXCL
 }
 
-func (w *writer) putRoute(b *wire.Batch, r resource.Route, flags uint16) error {
+func (w *writer) putRoute(b *wire.Batch, r *resource.Route, flags uint16) error {
 	head := routeHead(r)
 	head.Protocol = r.Protocol
 	head.Scope = routeScope(r)
@@ -62,7 +64,7 @@ func (w *writer) putRoute(b *wire.Batch, r resource.Route, flags uint16) error {
 	return nil
 }
 
-func (w *writer) writeHops(b *wire.Batch, r resource.Route) error {
+func (w *writer) writeHops(b *wire.Batch, r *resource.Route) error {
 	if len(r.Hops) == 1 {
 		h := r.Hops[0]
 		writeVia(b, r, h)
@@ -97,7 +99,7 @@ func (w *writer) writeHops(b *wire.Batch, r resource.Route) error {
 	return nil
 }
 
-func writeVia(b *wire.Batch, r resource.Route, h resource.NextHop) {
+func writeVia(b *wire.Batch, r *resource.Route, h resource.NextHop) {
 	switch {
 	case !h.Via.IsValid():
 	case h.Via.Is4() == r.To.Addr().Is4():
@@ -109,7 +111,7 @@ func writeVia(b *wire.Batch, r resource.Route, h resource.NextHop) {
 
 // deleteRoute names our protocol, or the one that was observed, so that it
 // never hits what somebody else has put in the route's place.
-func (w *writer) deleteRoute(b *wire.Batch, r resource.Route) {
+func (w *writer) deleteRoute(b *wire.Batch, r *resource.Route) {
 	head := routeHead(r)
 	head.Protocol = r.Protocol
 	head.Scope = unix.RT_SCOPE_NOWHERE // any
@@ -118,14 +120,14 @@ func (w *writer) deleteRoute(b *wire.Batch, r resource.Route) {
 	b.End()
 }
 
-func routeHead(r resource.Route) unix.RtMsg {
+func routeHead(r *resource.Route) unix.RtMsg {
 	return unix.RtMsg{
 		Family: family(r.To.Addr().Is4()), Dst_len: uint8(r.To.Bits()), Tos: r.TOS,
 		Table: tableByte(r.Table), Type: routeTypeNumber(r.Type),
 	}
 }
 
-func writeRouteKey(b *wire.Batch, r resource.Route, head unix.RtMsg) {
+func writeRouteKey(b *wire.Batch, r *resource.Route, head unix.RtMsg) {
 	b.Route(head)
 	b.IP(unix.RTA_DST, r.To.Addr())
 	b.U32(unix.RTA_TABLE, r.Table)
@@ -152,7 +154,7 @@ func routeTypeNumber(t resource.RouteType) uint8 {
 
 // routeScope is the scope that iproute2 gives where none is named: an address
 // of the host, what is on the link, or beyond it. IPv6 knows none.
-func routeScope(r resource.Route) uint8 {
+func routeScope(r *resource.Route) uint8 {
 	if r.To.Addr().Is6() {
 		return unix.RT_SCOPE_UNIVERSE
 	}

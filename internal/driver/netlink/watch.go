@@ -31,8 +31,9 @@ func (d *Driver) Watch(ctx context.Context, changed func(...resource.Key)) error
 }
 
 func (d *Driver) watch(ctx context.Context, changed func(...resource.Key)) (err error) {
-	events, err := d.dial(watchGroups)
-	if err != nil {
+	var events *wire.Ear
+	nsErr := d.ns.within(func() { events, err = wire.Hear(watchGroups) })
+	if err := errors.Join(nsErr, err); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, events.Close()) }()
@@ -64,7 +65,7 @@ type entry struct {
 // learn reads the names of the links, and which neighbours are kept, over a
 // socket of its own.
 func (e *ears) learn() error {
-	conn, err := e.d.dial(0)
+	conn, err := e.d.dial()
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,44 +28,36 @@ const (
 	// answerSize bounds what one error takes of the receive buffer: the
 	// socket buffer's own size, the echo of a small message and the text.
 	answerSize = 2 << 10
+	// wake is how often a receive that waits looks whether its context ended.
+	wake = 100 * time.Millisecond
 	// patience is how long one exchange may take when the context has no
 	// deadline.
 	patience = 2 * time.Minute
 )
 
-// Conn is a netlink socket to the kernel of the network namespace that it was
-// dialed in. It is used by one goroutine at a time.
-type Conn struct {
+// socket is a netlink socket to the kernel of the network namespace that it
+// was opened in, and memory for what it receives.
+type socket struct {
 	file *os.File
 	raw  syscall.RawConn
-	seq  uint32
 	in   []byte
-	out  Batch
-	// most is how many messages one send may hold.
-	most int
-	// spent is set when an exchange was given up: what comes next on the
-	// socket may belong to it.
-	spent bool
 }
 
-// Spent reports that the socket must be dialed anew.
-func (c *Conn) Spent() bool { return c.spent }
-
-// Dial opens a socket in the network namespace of the calling thread. With
+// open opens a socket in the network namespace of the calling thread. With
 // groups, a mask of multicast groups, it hears their events.
-func Dial(groups uint32) (*Conn, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
+func open(flags int, groups uint32) (*socket, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|flags, unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("open netlink socket: %w", err)
 	}
-	c := &Conn{file: os.NewFile(uintptr(fd), "netlink"), in: make([]byte, readSize)}
-	if err := c.setUp(fd, groups); err != nil {
-		return nil, errors.Join(fmt.Errorf("set up netlink socket: %w", err), c.Close())
+	s := &socket{file: os.NewFile(uintptr(fd), "netlink"), in: make([]byte, readSize)}
+	if err := s.setUp(fd, groups); err != nil {
+		return nil, errors.Join(fmt.Errorf("set up netlink socket: %w", err), s.Close())
 	}
-	return c, nil
+	return s, nil
 }
 
-func (c *Conn) setUp(fd int, groups uint32) error {
+func (s *socket) setUp(fd int, groups uint32) (err error) {
 	kernel := &unix.SockaddrNetlink{Family: unix.AF_NETLINK}
 	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: groups}); err != nil {
 		return fmt.Errorf("bind: %w", err)
@@ -83,12 +76,7 @@ func (c *Conn) setUp(fd int, groups uint32) error {
 	if err := grow(fd, unix.SO_RCVBUF, unix.SO_RCVBUFFORCE); err != nil {
 		return err
 	}
-	size, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
-	if err != nil {
-		return fmt.Errorf("get receive buffer: %w", err)
-	}
-	c.most = max(1, size/answerSize)
-	c.raw, err = c.file.SyscallConn()
+	s.raw, err = s.file.SyscallConn()
 	return err
 }
 
@@ -104,62 +92,111 @@ func grow(fd, option, force int) error {
 	return nil
 }
 
-// Close closes the socket. A call that waits on it returns an error.
-func (c *Conn) Close() error { return c.file.Close() }
+// Close closes the socket.
+func (s *socket) Close() error { return s.file.Close() }
 
-// bound makes calls on the socket end with the context, or when patience is at
-// its end. The caller must call what it returns.
-func (c *Conn) bound(ctx context.Context, patience time.Duration) (func(), error) {
-	var end time.Time
-	if patience > 0 {
-		end = time.Now().Add(patience)
+// control calls f with the socket, which stays open meanwhile.
+func (s *socket) control(f func(fd int) error) error {
+	var err error
+	if e := s.raw.Control(func(fd uintptr) { err = f(int(fd)) }); e != nil {
+		return e
 	}
-	if d, ok := ctx.Deadline(); ok && (end.IsZero() || d.Before(end)) {
-		end = d
-	}
-	if err := c.file.SetDeadline(end); err != nil {
-		return nil, fmt.Errorf("set deadline: %w", err)
-	}
-	stop := context.AfterFunc(ctx, func() { _ = c.file.SetDeadline(time.Unix(1, 0)) })
-	return func() {
-		if !stop() {
-			c.spent = true
-		}
-	}, nil
+	return err
 }
 
-// read fills the buffer with what one receive returns. With wait unset it
-// returns nothing instead of waiting.
-func (c *Conn) read(wait bool) ([]byte, error) {
+// receive returns what one receive returns. It is tried again when there may
+// be something, until it is over.
+func (s *socket) receive(over func(error) bool) ([]byte, error) {
 	var n int
 	var err error
-	again := func(fd uintptr) bool {
-		n, _, err = unix.Recvfrom(int(fd), c.in, unix.MSG_TRUNC)
-		return err != unix.EAGAIN && err != unix.EINTR || !wait
-	}
-	if e := c.raw.Read(again); e != nil {
-		return nil, fmt.Errorf("receive: %w", e)
-	}
-	switch {
-	case !wait && err == unix.EAGAIN:
-		return nil, nil
+	e := s.raw.Read(func(fd uintptr) bool {
+		n, err = unix.Read(int(fd), s.in)
+		return over(err)
+	})
+	switch err := cmp.Or(e, err); {
 	case err != nil:
 		return nil, fmt.Errorf("receive: %w", err)
-	case n > len(c.in):
-		return nil, fmt.Errorf("receive: a message of %d bytes is longer than the buffer", n)
+	case n == len(s.in):
+		return nil, fmt.Errorf("receive: a message may be longer than the buffer of %d bytes", n)
 	}
-	return c.in[:n], nil
+	return s.in[:n], nil
 }
 
+// Conn is a socket for requests. It is used by one goroutine at a time.
+//
+// It is not in the runtime's poller: the kernel answers within the call that
+// asks, and the poller woke a thread for each part of a dump, in vain.
+type Conn struct {
+	*socket
+	seq uint32
+	out Batch
+	// most is how many messages one send may hold.
+	most int
+	// spent is set when an exchange was given up: what comes next on the
+	// socket may belong to it.
+	spent bool
+}
+
+// Dial opens a socket for requests in the network namespace of the calling
+// thread.
+func Dial() (*Conn, error) {
+	s, err := open(0, 0)
+	if err != nil {
+		return nil, err
+	}
+	c := &Conn{socket: s}
+	if err := s.control(c.setUp); err != nil {
+		return nil, errors.Join(fmt.Errorf("set up netlink socket: %w", err), s.Close())
+	}
+	return c, nil
+}
+
+func (c *Conn) setUp(fd int) error {
+	size, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
+	if err != nil {
+		return fmt.Errorf("get receive buffer: %w", err)
+	}
+	c.most = max(1, size/answerSize)
+	every := unix.NsecToTimeval(wake.Nanoseconds())
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &every); err != nil {
+		return fmt.Errorf("set timeout: %w", err)
+	}
+	return nil
+}
+
+// Spent reports that the socket must be dialed anew.
+func (c *Conn) Spent() bool { return c.spent }
+
+// reader returns what the next receive of one exchange returns.
+type reader func() ([]byte, error)
+
+// reader begins an exchange. It ends with the context, or when patience is at
+// its end.
+func (c *Conn) reader(ctx context.Context) reader {
+	end := time.Now().Add(patience)
+	if d, ok := ctx.Deadline(); ok && d.Before(end) {
+		end = d
+	}
+	return func() ([]byte, error) {
+		for ctx.Err() == nil && time.Now().Before(end) {
+			buf, err := c.receive(always)
+			if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR) {
+				return buf, err
+			}
+		}
+		return nil, fmt.Errorf("receive: %w", cmp.Or(context.Cause(ctx), os.ErrDeadlineExceeded))
+	}
+}
+
+func always(error) bool { return true }
+
 func (c *Conn) write(b []byte) error {
-	var err error
-	again := func(fd uintptr) bool {
-		_, err = unix.Write(int(fd), b)
-		return err != unix.EAGAIN && err != unix.EINTR
-	}
-	if e := c.raw.Write(again); e != nil {
-		return fmt.Errorf("send: %w", e)
-	}
+	err := c.control(func(fd int) (err error) {
+		for again := true; again; again = err == unix.EINTR {
+			_, err = unix.Write(fd, b)
+		}
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("send: %w", err)
 	}

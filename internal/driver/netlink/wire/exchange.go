@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -31,17 +30,13 @@ var ErrInterrupted = errors.New("interrupted by changes again and again")
 // fails does not stop the ones behind it. The second error is the socket's or
 // the context's: nothing is known then of the messages from done on.
 func (c *Conn) Do(ctx context.Context, b *Batch) (errs []error, done int, err error) {
-	release, err := c.bound(ctx, patience)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer release()
+	read := c.reader(ctx)
 	for done < b.Len() {
 		if ctx.Err() != nil {
 			return errs, done, context.Cause(ctx)
 		}
 		end := c.fit(b, done)
-		if errs, err = c.sendSome(b, done, end, errs); err != nil {
+		if errs, err = c.sendSome(read, b, done, end, errs); err != nil {
 			return errs, done, c.giveUp(ctx, err)
 		}
 		done = end
@@ -79,7 +74,7 @@ func (b *Batch) ends(i int) int {
 
 // sendSome sends messages first to end and collects their errors. Only the last
 // asks for an answer: the kernel handles them in order, and errors come anyway.
-func (c *Conn) sendSome(b *Batch, first, end int, errs []error) ([]error, error) {
+func (c *Conn) sendSome(read reader, b *Batch, first, end int, errs []error) ([]error, error) {
 	base := c.seq + 1
 	for i := first; i < end; i++ {
 		c.seq++
@@ -91,7 +86,7 @@ func (c *Conn) sendSome(b *Batch, first, end int, errs []error) ([]error, error)
 		return errs, err
 	}
 	for {
-		buf, err := c.read(true)
+		buf, err := read()
 		if err != nil {
 			return errs, err
 		}
@@ -127,11 +122,7 @@ type Query struct {
 // Dump asks and reads the whole answer; if the kernel says that it is not
 // consistent it asks again.
 func (c *Conn) Dump(ctx context.Context, q Query) error {
-	release, err := c.bound(ctx, patience)
-	if err != nil {
-		return err
-	}
-	defer release()
+	read := c.reader(ctx)
 	for try := range dumpTries {
 		if err := rest(ctx, time.Duration(try)*dumpRest); err != nil {
 			return err
@@ -139,7 +130,7 @@ func (c *Conn) Dump(ctx context.Context, q Query) error {
 		if q.Reset != nil {
 			q.Reset()
 		}
-		whole, err := c.dumpOnce(q)
+		whole, err := c.dumpOnce(read, q)
 		switch {
 		case errors.As(err, new(*Refusal)):
 			return err
@@ -162,7 +153,7 @@ func rest(ctx context.Context, d time.Duration) error {
 	return context.Cause(ctx)
 }
 
-func (c *Conn) dumpOnce(q Query) (whole bool, err error) {
+func (c *Conn) dumpOnce(read reader, q Query) (whole bool, err error) {
 	c.seq++
 	c.out.Reset()
 	c.out.Begin(q.Type, unix.NLM_F_DUMP)
@@ -174,7 +165,7 @@ func (c *Conn) dumpOnce(q Query) (whole bool, err error) {
 	}
 	whole = true
 	for {
-		buf, err := c.read(true)
+		buf, err := read()
 		if err != nil {
 			return false, err
 		}
@@ -194,43 +185,4 @@ func (c *Conn) dumpOnce(q Query) (whole bool, err error) {
 			}
 		}
 	}
-}
-
-// Listen reads events until the context ends, which returns nil. After each
-// wait it reads what there is and then calls settled. Where events were lost it
-// calls lost and goes on.
-func (c *Conn) Listen(ctx context.Context, see func(Message), lost, settled func()) error {
-	release, err := c.bound(ctx, 0)
-	if err != nil {
-		return err
-	}
-	defer release()
-	for ctx.Err() == nil {
-		err := c.listenOnce(see)
-		switch {
-		case err == nil:
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, unix.ENOBUFS):
-			lost()
-		default:
-			return fmt.Errorf("listen: %w", err)
-		}
-		settled()
-	}
-	return nil
-}
-
-// listenOnce waits for events and reads all that there are, but not for ever.
-func (c *Conn) listenOnce(see func(Message)) error {
-	for i := range 256 {
-		buf, err := c.read(i == 0)
-		if err != nil || len(buf) == 0 {
-			return err
-		}
-		for m, rest, ok := next(buf); ok; m, rest, ok = next(rest) {
-			see(m)
-		}
-	}
-	return nil
 }

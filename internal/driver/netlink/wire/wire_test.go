@@ -86,7 +86,7 @@ func TestWhatIsWrittenReadsBack(t *testing.T) {
 }
 
 func TestKernelsWordsAreInTheError(t *testing.T) {
-	c, err := Dial(0)
+	c, err := Dial()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +121,7 @@ func TestKernelsWordsAreInTheError(t *testing.T) {
 }
 
 func TestGivenUpExchangeSpendsTheSocket(t *testing.T) {
-	c, err := Dial(0)
+	c, err := Dial()
 	if err != nil {
 		t.Fatal(err)
 	}

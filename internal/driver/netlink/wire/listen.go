@@ -1,0 +1,63 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Ear is a socket for events. It is in the runtime's poller: the next event may
+// be hours away.
+type Ear struct{ *socket }
+
+// Hear opens a socket for the events of some multicast groups, a mask, in the
+// network namespace of the calling thread.
+func Hear(groups uint32) (*Ear, error) {
+	s, err := open(unix.SOCK_NONBLOCK, groups)
+	if err != nil {
+		return nil, err
+	}
+	return &Ear{s}, nil
+}
+
+// Listen reads events until the context ends, which returns nil. After each
+// wait it reads what there is and then calls settled. Where events were lost it
+// calls lost and goes on.
+func (e *Ear) Listen(ctx context.Context, see func(Message), lost, settled func()) error {
+	stop := context.AfterFunc(ctx, func() { _ = e.file.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	for ctx.Err() == nil {
+		err := e.listenOnce(see)
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, unix.ENOBUFS):
+			lost()
+		default:
+			return fmt.Errorf("listen: %w", err)
+		}
+		settled()
+	}
+	return nil
+}
+
+// listenOnce waits for events and reads all that there are, but not for ever.
+func (e *Ear) listenOnce(see func(Message)) error {
+	for i := range 256 {
+		buf, err := e.receive(func(err error) bool { return i > 0 || err != unix.EAGAIN && err != unix.EINTR })
+		if errors.Is(err, unix.EAGAIN) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for m, rest, ok := next(buf); ok; m, rest, ok = next(rest) {
+			see(m)
+		}
+	}
+	return nil
+}
