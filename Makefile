@@ -50,8 +50,13 @@ test: deps ## every test of this machine's kernel, with the race detector; needs
 	go test -timeout 8m -run TestWalk ./internal/diff
 
 .PHONY: test-guest
-test-guest: deps-guest ## the tests that want Debian's own kernels, under qemu; needs no root
+test-guest: deps-guest ## the tests that want Debian's own kernels, or its systemd, under qemu; needs no root
 	for kernel in $(GUESTS); do go run ./test/guest -kernel "$$kernel"; done
+	go run ./test/guest -systemd
+
+.PHONY: test-systemd
+test-systemd: deps-guest ## the last of them alone: README's installation and the unit, under a booted systemd
+	go run ./test/guest -systemd
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME (30s)
