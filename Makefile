@@ -35,10 +35,12 @@ clean: ## remove what was built; downloaded kernels go too
 
 .PHONY: demo
 demo: deps-play build ## watch it follow a Git repository, in throwaway network namespaces
+	test/root.sh
 	$(if $(ROOT),sudo )bin/reconciler demo
 
 .PHONY: play
 play: deps-play build ## a repository, a namespace, the daemon, and a shell to push from
+	test/root.sh
 	$(if $(ROOT),sudo )docs/play.sh bin/reconciler
 
 ##@ Test
