@@ -23,8 +23,8 @@ const (
 	soon = 20 * time.Second
 )
 
-// enforcing is what the service is told after its installation. The ping is a
-// probe that wants CAP_NET_RAW.
+// enforcing is what the service is told after its installation. It confirms by a
+// ping, which opens a socket of another kind than the rest.
 const enforcing = `version: 1
 source: {dir: ` + tree + `}
 mode: enforce
