@@ -35,10 +35,12 @@ clean: ## remove what was built; downloaded kernels go too
 
 .PHONY: demo
 demo: deps-play build ## watch it follow a Git repository, in throwaway network namespaces
+	test/root.sh
 	$(if $(ROOT),sudo )bin/reconciler demo
 
 .PHONY: play
 play: deps-play build ## a repository, a namespace, the daemon, and a shell to push from
+	test/root.sh
 	$(if $(ROOT),sudo )docs/play.sh bin/reconciler
 
 ##@ Test
@@ -50,8 +52,13 @@ test: deps ## every test of this machine's kernel, with the race detector; needs
 	go test -timeout 8m -run TestWalk ./internal/diff
 
 .PHONY: test-guest
-test-guest: deps-guest ## the tests that want Debian's own kernels, under qemu; needs no root
+test-guest: deps-guest ## the tests that want Debian's own kernels, or its systemd, under qemu; needs no root
 	for kernel in $(GUESTS); do go run ./test/guest -kernel "$$kernel"; done
+	go run ./test/guest -systemd
+
+.PHONY: test-systemd
+test-systemd: deps-guest ## the last of them alone: README's installation and the unit, under a booted systemd
+	go run ./test/guest -systemd
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME (30s)

@@ -11,6 +11,10 @@ play) needs="ip:iproute2 git:git" ;;
 *) echo "deps: want test, guest or play" >&2 && exit 64 ;;
 esac
 
+if ! command -v go >/dev/null; then
+	echo "deps: no go: unpack Go 1.26 of https://go.dev/dl/ to /usr/local/go, or put yours into PATH" >&2
+	exit 1
+fi
 missing=()
 for need in $needs; do
 	PATH="$PATH:/usr/sbin:/sbin" command -v "${need%%:*}" >/dev/null || missing+=("${need##*:}")
@@ -26,7 +30,13 @@ if ! command -v apt-get >/dev/null; then
 	exit 1
 fi
 sudo=
-[ "$(id -u)" = 0 ] || sudo=sudo
+if [ "$(id -u)" != 0 ]; then
+	sudo=sudo
+	if ! command -v sudo >/dev/null; then
+		echo "deps: no root and no sudo; as root: apt-get install ${missing[*]}" >&2
+		exit 1
+	fi
+fi
 export DEBIAN_FRONTEND=noninteractive
 for try in 1 2 3; do
 	if $sudo apt-get update -qq && $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null; then

@@ -30,7 +30,7 @@ func (g guest) boot(ctx context.Context, image, initrd string) (int, error) {
 		"-netdev", "user,id=n0,restrict=on", "-device", "virtio-net-pci,netdev=n0,romfile=,addr="+virtioSlot,
 		"-netdev", "user,id=n1,restrict=on", "-device", "e1000,netdev=n1,romfile=,addr="+e1000Slot,
 		"-kernel", image, "-initrd", initrd,
-		"-append", "console=ttyS0 quiet panic=-1 oops=panic")
+		"-append", g.commandLine())
 	qemu.Stderr = os.Stderr
 	console, err := qemu.StdoutPipe()
 	if err != nil {
@@ -47,6 +47,16 @@ func (g guest) boot(ctx context.Context, image, initrd string) (int, error) {
 		return 0, fmt.Errorf("not done after %v, the last line was %q", g.Timeout, c.last)
 	}
 	return c.passed, c.verdict()
+}
+
+// commandLine is what the kernel is told. A login, and logind, which wants a
+// D-Bus, are of no use to tests.
+func (g guest) commandLine() string {
+	line := "console=ttyS0 quiet panic=-1 oops=panic"
+	if g.Systemd {
+		line += " systemd.unit=multi-user.target systemd.getty_auto=no systemd.mask=getty.target systemd.mask=systemd-logind.service"
+	}
+	return line
 }
 
 // console is what a guest said.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 )
@@ -23,8 +24,10 @@ func newArchive(w io.Writer) *archive {
 }
 
 const (
-	modeDir  = 0o040755
-	modeFile = 0o100755
+	modeDir     = 0o040755
+	modeFile    = 0o100755
+	modeRegular = 0o100000 // without rights
+	modeLink    = 0o120777
 )
 
 // add puts content at a slash path, with the folders above it.
@@ -41,6 +44,23 @@ func (a *archive) addFile(name, from string) {
 		return
 	}
 	a.add(name, content)
+}
+
+// addMode is addFile with rights of its own.
+func (a *archive) addMode(name, from string, rights fs.FileMode) {
+	content, err := os.ReadFile(from)
+	if err != nil {
+		a.fail(err)
+		return
+	}
+	a.mkdir(path.Dir(name))
+	a.entry(name, modeRegular|int(rights), content)
+}
+
+// link puts a symbolic link at a slash path.
+func (a *archive) link(name, target string) {
+	a.mkdir(path.Dir(name))
+	a.entry(name, modeLink, []byte(target))
 }
 
 func (a *archive) mkdir(name string) {

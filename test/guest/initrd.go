@@ -16,18 +16,15 @@ import (
 	"reconciler/test/guest/script"
 )
 
-// programs are built here, by where they stand in the guest.
-var programs = map[string]string{
-	"init":           "test/guest/init",
-	"bin/reconciler": "cmd/reconciler",
-}
-
 // tools are programs of this host that tests call in the guest.
 var tools = []string{"ip", "bridge"}
 
+// systemdPackage is the folder whose tests begin with TestSystemd.
+const systemdPackage = "test/guest"
+
 // writeInitrd builds the guest's root, below work first, and returns how many
-// packages it holds tests of.
-func (g guest) writeInitrd(ctx context.Context, file, work string, modules []string) (int, error) {
+// packages it holds tests of. What is downloaded for it is kept in cache.
+func (g guest) writeInitrd(ctx context.Context, file, work, cache string, modules []string) (int, error) {
 	out, err := os.Create(file)
 	if err != nil {
 		return 0, err
@@ -37,27 +34,29 @@ func (g guest) writeInitrd(ctx context.Context, file, work string, modules []str
 	for _, dir := range []string{"dev", "proc", "sys", "tmp", "run", "root", "etc", "var/lib"} {
 		a.mkdir(dir)
 	}
-	packages, err := guestPackages(".")
+	userland := addTools
+	if g.Systemd {
+		userland = func(a *archive) error { return addDebian(ctx, a, cache) }
+	}
+	if err := userland(a); err != nil {
+		return 0, err
+	}
+	s, err := g.addTests(ctx, a, work)
 	if err != nil {
 		return 0, err
 	}
-	if err := g.addPrograms(ctx, a, work, packages, modules); err != nil {
+	if err := addScript(a, s, modules); err != nil {
 		return 0, err
-	}
-	for _, tool := range tools {
-		if err := addTool(a, tool); err != nil {
-			return 0, fmt.Errorf("tool %s: %w", tool, err)
-		}
 	}
 	if err := a.close(); err != nil {
 		return 0, err
 	}
-	return len(packages), out.Close()
+	return len(s.Tests), out.Close()
 }
 
-// addPrograms adds what is built here: init, the reconciler and the test
-// binaries, and the script that tells init what to do with them.
-func (g guest) addPrograms(ctx context.Context, a *archive, work string, packages, modules []string) error {
+// addTests adds what is built here: init, the reconciler and the test binaries,
+// and returns what init is to do with them.
+func (g guest) addTests(ctx context.Context, a *archive, work string) (script.Script, error) {
 	var s script.Script
 	build := func(to, folder string, verb ...string) error {
 		built := filepath.Join(work, filepath.Base(to))
@@ -68,26 +67,64 @@ func (g guest) addPrograms(ctx context.Context, a *archive, work string, package
 		a.addFile(to, built)
 		return nil
 	}
-	for to, folder := range programs {
-		if err := build(to, folder, "build"); err != nil {
-			return err
-		}
+	if err := build("init", "test/guest/init", "build"); err != nil {
+		return s, err
+	}
+	if err := build(g.program(), "cmd/reconciler", "build"); err != nil {
+		return s, err
+	}
+	packages, err := g.packages()
+	if err != nil {
+		return s, err
 	}
 	for _, p := range packages {
 		binary := "tests/" + strings.ReplaceAll(p, "/", "-") + ".test"
 		if err := build(binary, p, "test", "-c"); err != nil {
-			return err
+			return s, err
 		}
 		a.mkdir("module/" + p)
-		if err := addTree(a, p, "testdata"); err != nil {
-			return err
+		if err := addTree(a, filepath.Join(p, "testdata")); err != nil {
+			return s, err
 		}
-		run := g.Run
-		if slices.Contains(whole, p) && run == defaultRun {
-			run = "."
-		}
-		s.Tests = append(s.Tests, script.Test{Dir: "/module/" + p, Binary: "/" + binary, Run: run})
+		s.Tests = append(s.Tests, script.Test{Dir: "/module/" + p, Binary: "/" + binary, Run: g.pattern(p)})
 	}
+	if g.Systemd {
+		s.Manager = manager
+	}
+	return s, nil
+}
+
+// program is where the reconciler stands in the guest: with systemd it is
+// installed by a test.
+func (g guest) program() string {
+	if g.Systemd {
+		return "module/bin/reconciler"
+	}
+	return "bin/reconciler"
+}
+
+// pattern is of the tests that run of a package.
+func (g guest) pattern(folder string) string {
+	switch {
+	case g.Run != "":
+		return g.Run
+	case g.Systemd:
+		return systemdRun
+	case slices.Contains(whole, folder):
+		return "."
+	}
+	return defaultRun
+}
+
+func (g guest) packages() ([]string, error) {
+	if g.Systemd {
+		return []string{systemdPackage}, nil
+	}
+	return guestPackages(".")
+}
+
+// addScript adds modules and the script, which tells init to load them.
+func addScript(a *archive, s script.Script, modules []string) error {
 	for _, m := range modules {
 		name := "modules/" + strings.TrimSuffix(filepath.Base(m), ".xz")
 		object, err := readModule(m)
@@ -135,9 +172,8 @@ func guestPackages(root string) ([]string, error) {
 	return packages, err
 }
 
-// addTree adds the files below a folder of a package, if it has that folder.
-func addTree(a *archive, dir, name string) error {
-	root := filepath.Join(dir, name)
+// addTree adds the files below a folder of the module, if there is one.
+func addTree(a *archive, root string) error {
 	if _, err := os.Stat(root); os.IsNotExist(err) {
 		return nil
 	}
@@ -147,6 +183,15 @@ func addTree(a *archive, dir, name string) error {
 		}
 		return err
 	})
+}
+
+func addTools(a *archive) error {
+	for _, tool := range tools {
+		if err := addTool(a, tool); err != nil {
+			return fmt.Errorf("tool %s: %w", tool, err)
+		}
+	}
+	return nil
 }
 
 // addTool adds a program of this host with its loader and libraries.

@@ -37,60 +37,20 @@ func fetchKernel(ctx context.Context, version, cache string) (kernel, error) {
 	if !ok {
 		return kernel{}, fmt.Errorf("no Debian package known for it")
 	}
-	root, err := unpackPackage(ctx, meta, version, cache)
-	if err != nil {
-		// package lists may be absent or stale
-		if upErr := command(ctx, ".", "apt-get", "update", "-qq"); upErr != nil {
-			return kernel{}, errors.Join(err, upErr)
-		}
-		if root, err = unpackPackage(ctx, meta, version, cache); err != nil {
-			return kernel{}, err
-		}
-	}
-	return openKernel(root)
-}
-
-// unpackPackage unpacks what a meta package depends on and returns where.
-func unpackPackage(ctx context.Context, meta, version, cache string) (string, error) {
 	out, err := exec.CommandContext(ctx, "apt-cache", "depends", "--important", meta).Output()
 	if err != nil {
-		return "", fmt.Errorf("ask apt what %s is: %w", meta, err)
+		return kernel{}, fmt.Errorf("ask apt what %s is: %w", meta, err)
 	}
 	_, name, found := strings.Cut(string(out), "Depends: linux-image-"+version+".")
 	if !found {
-		return "", fmt.Errorf("apt offers no %s of that series", meta)
+		return kernel{}, fmt.Errorf("apt offers no %s of that series", meta)
 	}
 	name = "linux-image-" + version + "." + strings.Fields(name)[0]
 	root := filepath.Join(cache, name)
-	if _, err := os.Stat(root); err == nil {
-		return root, nil
+	if err := fetch(ctx, root, name); err != nil {
+		return kernel{}, err
 	}
-	download, err := os.MkdirTemp("", "reconciler-deb-")
-	if err != nil {
-		return "", err
-	}
-	defer os.RemoveAll(download)
-	if err := command(ctx, download, "apt-get", "download", "-qq", name); err != nil {
-		return "", err
-	}
-	return root, unpack(ctx, download, root)
-}
-
-// unpack unpacks the one package in a folder; root appears complete or not at all.
-func unpack(ctx context.Context, folder, root string) error {
-	debs, err := filepath.Glob(filepath.Join(folder, "*.deb"))
-	if err != nil || len(debs) != 1 {
-		return fmt.Errorf("apt left %d packages in %s", len(debs), folder)
-	}
-	if err := os.MkdirAll(filepath.Dir(root), 0o755); err != nil {
-		return err
-	}
-	partial := fmt.Sprintf("%s.%d", root, os.Getpid())
-	defer os.RemoveAll(partial)
-	if err := command(ctx, ".", "dpkg-deb", "-x", debs[0], partial); err != nil {
-		return err
-	}
-	return os.Rename(partial, root)
+	return openKernel(root)
 }
 
 // openKernel finds the image and the modules of an unpacked kernel.
@@ -178,15 +138,4 @@ func readModule(file string) ([]byte, error) {
 		return exec.Command("xz", "-dc", file).Output()
 	}
 	return os.ReadFile(file)
-}
-
-// command runs a program and puts what it said into the error.
-func command(ctx context.Context, dir, name string, args ...string) error {
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, out)
-	}
-	return nil
 }

@@ -13,6 +13,9 @@ const Done = "=== GUEST DONE"
 // Script is all that a guest does between power on and power off.
 type Script struct {
 	Modules []string // to load, in this order
+	// Manager becomes the first process in place of init, which it starts
+	// again for the tests; "" for none.
+	Manager string
 	Tests   []Test
 }
 
