@@ -1,30 +1,76 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"os"
+	"path/filepath"
 
+	"reconciler/internal/artifact"
 	"reconciler/internal/driver"
+	"reconciler/internal/driver/chain"
 	"reconciler/internal/driver/failpoint"
 	"reconciler/internal/driver/netlink"
+	"reconciler/internal/resource"
+	"reconciler/internal/state"
 )
 
+// place is where drivers keep what their dataplanes have no place for.
+type place struct {
+	state    string // the directory of the namespace; empty where there is none to read
+	writable bool
+}
+
 // openDrivers is the list of drivers. A new dataplane is one line here and one
-// in checkers. stateDir is where a driver keeps what its dataplane has no
-// place for.
-func openDrivers(stateDir string, log *slog.Logger) ([]driver.Driver, error) {
-	links, err := netlink.Open(netlink.Config{State: stateDir, Log: log})
+// in checkers.
+func openDrivers(at place, s settings, log *slog.Logger) ([]driver.Driver, error) {
+	links, err := netlink.Open(netlink.Config{State: at.state, Log: log})
 	if err != nil {
 		return nil, err
 	}
-	first, err := failpoint.Wrap(links, os.Getenv(failpoint.Env))
+	chains, err := openChains(at, s, log)
 	if err != nil {
 		return nil, err
 	}
-	return []driver.Driver{first}, nil
+	return failpoint.Wrap([]driver.Driver{links, chains}, os.Getenv(failpoint.Env))
+}
+
+func openChains(at place, s settings, log *slog.Logger) (*chain.Driver, error) {
+	id, err := state.Namespace()
+	if err != nil {
+		return nil, err
+	}
+	bypass, err := chain.NewBypass(s.Bypass.Frames, s.Bypass.From)
+	if err != nil {
+		return nil, err
+	}
+	objects := artifact.At(filepath.Join(at.state, "objects"), artifact.Options{})
+	if at.writable {
+		if objects, err = artifact.Open(filepath.Join(at.state, "objects"), artifact.Options{}); err != nil {
+			return nil, err
+		}
+	}
+	return chain.Open(chain.Config{
+		Namespace: id.Name, Cookie: id.Cookie, Records: at.state, Objects: objects, Bypass: bypass, Log: log,
+	}), nil
 }
 
 // checkers are the same drivers for what is pure of them: they need no host.
 func checkers() []driver.Driver {
-	return []driver.Driver{&netlink.Driver{}}
+	return []driver.Driver{&netlink.Driver{}, &chain.Driver{}}
+}
+
+// fetch brings what a set is made of to this host. What cannot be had is told
+// and left out; the rest goes on.
+func (l *local) fetch(ctx context.Context, want *resource.Set) {
+	var errs []error
+	for _, d := range l.drivers {
+		if f, ok := d.(driver.Fetcher); ok {
+			errs = append(errs, f.Fetch(ctx, want))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		l.cli.say("%v", err)
+	}
 }

@@ -91,7 +91,7 @@ func (c *cli) local(h host) (*local, error) {
 			return err
 		}
 		l.dir = dir
-		l.drivers, err = openDrivers(dir.Path("."), c.log)
+		l.drivers, err = openDrivers(place{state: dir.Path("."), writable: true}, l.settings, c.log)
 		return err
 	})
 }
@@ -108,7 +108,7 @@ func (c *cli) reader(h host, file string) (*local, error) {
 		if err := c.enter(); err != nil {
 			return err
 		}
-		l.drivers, err = openDrivers(readable(l.stateDir), c.log)
+		l.drivers, err = openDrivers(place{state: readable(l.stateDir)}, l.settings, c.log)
 		return err
 	})
 }

@@ -6,9 +6,9 @@
 //
 // Enforced are source (a directory, or git over file, http and https with
 // token-file and ca-file), labels, hostname, mode, resync, confirm, protect,
-// guards, rescue, state-dir, socket and metrics. A policy that this version
-// does not enforce is refused, never ignored: git over ssh with its keys,
-// trusted-keys, bypass, allow and rollout, where they differ from what holds
+// bypass, guards, rescue, state-dir, socket and metrics. A policy that this
+// version does not enforce is refused, never ignored: git over ssh with its
+// keys, trusted-keys, allow and rollout, where they differ from what holds
 // anyway.
 package agent
 
@@ -36,6 +36,7 @@ type Config struct {
 	Resync   time.Duration // between two full looks, from 1 s
 	Confirm  Confirm
 	Protect  Protect
+	Bypass   Bypass
 	Guards   Guards
 	Rescue   string // a file that is the last layer; empty for none
 	StateDir string
@@ -111,6 +112,12 @@ const (
 	AutoSource       Auto = "source"
 	AutoSSH          Auto = "ssh-sessions"
 )
+
+// Bypass are frames that reach the kernel whatever the programs of a chain do.
+type Bypass struct {
+	Frames []string       // of arp, nd, lacp, lldp, bfd
+	From   []netip.Prefix // at most 16 of a family
+}
 
 // Guards bound what a plan may delete.
 type Guards struct {

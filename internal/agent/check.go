@@ -28,6 +28,7 @@ func (c *checker) config(y *fileYAML) Config {
 	c.source(&cfg.Source, y.Source)
 	c.confirm(&cfg.Confirm, y.Confirm)
 	cfg.Protect.merge(y.Protect)
+	c.bypass(&cfg.Bypass, y.Bypass)
 	if g := y.Guards; g != nil {
 		cfg.Guards.MaxPrune = float64(g.MaxPrune.Or(percent(cfg.Guards.MaxPrune)))
 		cfg.Guards.AllowEmpty = g.AllowEmpty.Val
@@ -150,12 +151,28 @@ func (p *Protect) merge(y *protectYAML) {
 	}
 }
 
+// maxBypass is how many prefixes of a family a bypass takes.
+const maxBypass = 16
+
+func (c *checker) bypass(b *Bypass, y *bypassYAML) {
+	if y == nil {
+		return
+	}
+	for _, f := range y.Frames {
+		b.Frames = append(b.Frames, f.Val)
+	}
+	n := map[bool]int{}
+	for _, p := range y.From {
+		if n[p.Val.Addr().Is4()]++; n[p.Val.Addr().Is4()] > maxBypass {
+			c.fault(p.At(), "too-many", "a bypass takes at most %d prefixes of a family", maxBypass)
+		}
+		b.From = append(b.From, p.Val)
+	}
+}
+
 // notEnforced refuses policy that would have no effect. What the tree may run
 // is not refused where it is none, or daemons at all: nothing is run yet.
 func (c *checker) notEnforced(y *fileYAML) {
-	if y.Bypass != nil {
-		c.refuse(y.Bypass.At())
-	}
 	if a := y.Allow; a != nil {
 		for _, key := range []string{"exec", "users", "in-commit"} {
 			if v := a.At().Get(key); v != nil && len(v.Children) > 0 {

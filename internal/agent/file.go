@@ -21,7 +21,7 @@ type fileYAML struct {
 	Resync   strict.V[time.Duration]    `yaml:"resync" min:"1000" max:"86400000" doc:"How often all is read back without an event. Default 30s."`
 	Confirm  *confirmYAML               `yaml:"confirm" doc:"After every apply; only probes that passed before it count."`
 	Protect  *protectYAML               `yaml:"protect" doc:"Links that keep themselves, their addresses and their routes."`
-	Bypass   *bypassYAML                `yaml:"bypass" doc:"Not enforced yet."`
+	Bypass   *bypassYAML                `yaml:"bypass" doc:"Frames that reach the kernel before any program of a chain."`
 	Guards   *guardsYAML                `yaml:"guards"`
 	Allow    *allowYAML                 `yaml:"allow" doc:"What the tree may run; nothing of it is run yet."`
 	Rescue   strict.V[path]             `yaml:"rescue" doc:"A file that is the last layer, and stands alone when no snapshot is valid."`
@@ -73,8 +73,8 @@ type protectYAML struct {
 
 type bypassYAML struct {
 	strict.Here
-	Frames []strict.V[string]       `yaml:"frames" enum:"arp,nd,lacp,lldp,bfd"`
-	From   []strict.V[netip.Prefix] `yaml:"from"`
+	Frames []strict.V[string]       `yaml:"frames" enum:"arp,nd,lacp,lldp,bfd" doc:"Control frames, by protocol."`
+	From   []strict.V[netip.Prefix] `yaml:"from" doc:"What comes from these prefixes; at most 16 of a family."`
 }
 
 type guardsYAML struct {

@@ -66,11 +66,17 @@ type Store struct {
 	kept    map[string]bool // digests that the last Keep was told of
 }
 
+// At is a cache that is only read from: nothing is made there, and nothing can
+// be fetched where there is none.
+func At(dir string, o Options) *Store {
+	o = o.withDefaults()
+	return &Store{dir: dir, opt: o, transport: o.transport(), objects: make(map[Ref]object)}
+}
+
 // Open opens a cache, makes it if need be, and collects what a kill left,
 // unless another process is fetching.
 func Open(dir string, o Options) (*Store, error) {
-	o = o.withDefaults()
-	s := &Store{dir: dir, opt: o, transport: o.transport(), objects: make(map[Ref]object)}
+	s := At(dir, o)
 	if err := s.prepare(); err != nil {
 		return nil, fmt.Errorf("open cache %s: %w", dir, explain(err))
 	}

@@ -22,7 +22,9 @@ func (*Driver) Annotate(have observed.State, plan *diff.Plan) {
 			continue
 		}
 		from, _ := op.From.(resource.Chain)
-		op.Details = details(from, to, programsOf(have, plan))
+		if len(from.Slots) > 0 {
+			op.Details = details(from, to, programsOf(have, plan))
+		}
 		if op.Verb == diff.Replace {
 			op.Disruption = "no program runs from its detachment until it is attached again"
 		}

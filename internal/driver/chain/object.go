@@ -22,6 +22,9 @@ type object struct {
 	spec   *ebpf.CollectionSpec
 }
 
+// maxParsed bounds the objects that are kept parsed.
+const maxParsed = 64
+
 // ref is where an artifact store finds the object of a program.
 func ref(s resource.ObjectSource) artifact.Ref {
 	return artifact.Ref{URL: s.URL, File: s.File, SHA256: s.SHA256, Path: s.Path}
@@ -40,6 +43,9 @@ func (d *Driver) object(p resource.Program) (*object, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(d.parsed) >= maxParsed {
+		clear(d.parsed)
+	}
 	d.parsed[sum] = o
 	return o, nil
 }
@@ -50,6 +56,9 @@ func (d *Driver) bytes(s resource.ObjectSource) ([]byte, string, error) {
 			return nil, "", fmt.Errorf("object %s: %w", s.File, artifact.ErrNotFetched)
 		}
 		return s.Tree.Bytes, s.Tree.SHA256, nil
+	}
+	if d.cfg.Objects == nil {
+		return nil, "", artifact.ErrNotFetched
 	}
 	return d.cfg.Objects.Object(ref(s))
 }

@@ -27,25 +27,35 @@ const Env = "RECONCILER_FAILPOINT"
 // ErrInjected is the error of an operation that failed on purpose.
 var ErrInjected = errors.New("failed on purpose")
 
-// Wrap returns the driver with the failpoint that spec names; the driver
-// itself where spec is empty.
-func Wrap(d driver.Driver, spec string) (driver.Driver, error) {
+// Wrap returns the drivers with the failpoint that spec names, which counts the
+// operations of all of them; the drivers themselves where spec is empty.
+func Wrap(drivers []driver.Driver, spec string) ([]driver.Driver, error) {
 	if spec == "" {
-		return d, nil
+		return drivers, nil
 	}
 	index, action, _ := strings.Cut(spec, ":")
 	at, err := strconv.Atoi(index)
 	if err != nil || at < 0 || action != "error" && action != "kill" {
 		return nil, fmt.Errorf("read %s=%q: want INDEX:error or INDEX:kill", Env, spec)
 	}
-	return &wrapped{Driver: d, at: at, kill: action == "kill"}, nil
+	point := &point{at: at, kill: action == "kill"}
+	out := make([]driver.Driver, len(drivers))
+	for i, d := range drivers {
+		out[i] = &wrapped{d, point}
+	}
+	return out, nil
+}
+
+// point is where it fails.
+type point struct {
+	at   int
+	done int
+	kill bool
 }
 
 type wrapped struct {
 	driver.Driver
-	at   int
-	done int
-	kill bool
+	*point
 }
 
 // Apply does the operations before the failpoint, then fails or dies, and does
@@ -66,7 +76,7 @@ func (w *wrapped) Apply(ctx context.Context, ops []diff.Op) []error {
 	return append(errs, w.Driver.Apply(ctx, ops[at+1:])...)
 }
 
-// Prepare, Annotate and Watch reach the driver, if it has them.
+// What a driver may be able to do beside reaches it, if it can.
 
 func (w *wrapped) Prepare(ctx context.Context, op diff.Op) error {
 	if p, ok := w.Driver.(driver.Preparer); ok {
@@ -75,12 +85,30 @@ func (w *wrapped) Prepare(ctx context.Context, op diff.Op) error {
 	return nil
 }
 
+// Fetch reaches the driver.
+func (w *wrapped) Fetch(ctx context.Context, want *resource.Set) error {
+	if f, ok := w.Driver.(driver.Fetcher); ok {
+		return f.Fetch(ctx, want)
+	}
+	return nil
+}
+
+// Resolve reaches the driver.
+func (w *wrapped) Resolve(ctx context.Context, want *resource.Set) (*resource.Set, []diff.Note) {
+	if r, ok := w.Driver.(driver.Resolver); ok {
+		return r.Resolve(ctx, want)
+	}
+	return want, nil
+}
+
+// Annotate reaches the driver.
 func (w *wrapped) Annotate(have observed.State, plan *diff.Plan) {
 	if a, ok := w.Driver.(driver.Annotator); ok {
 		a.Annotate(have, plan)
 	}
 }
 
+// Watch reaches the driver.
 func (w *wrapped) Watch(ctx context.Context, changed func(...resource.Key)) error {
 	if v, ok := w.Driver.(driver.Watcher); ok {
 		return v.Watch(ctx, changed)
