@@ -82,9 +82,13 @@ func TestRun(t *testing.T) {
 		{"a dependent one opens a batch, the rest joins it", plan(nil, nil, []int{0}, nil), "", "", "[[a b] [c d]]", "++++"},
 		{"a failure blocks what comes after, however far, and nothing else", plan(nil, []int{0}, []int{1}, nil), "a", "", "[[a] [d]]", "x!!+"},
 		{"what cannot be prepared is not applied", plan(nil, []int{0}, nil), "", "a", "[[c]]", "x!+"},
+		{"what waits for it is not even prepared", plan(nil, []int{0}, []int{1}), "", "a b", "[]", "x!!"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			d := &recorder{name: "one", fail: map[string]error{c.fail: errBroken}, failPrep: map[string]error{c.failPrep: errBroken}}
+			d := &recorder{name: "one", fail: map[string]error{c.fail: errBroken}, failPrep: map[string]error{}}
+			for _, name := range strings.Fields(c.failPrep) {
+				d.failPrep[name] = errBroken
+			}
 			report := apply.Run(context.Background(), c.plan, []driver.Driver{d})
 			if got := fmt.Sprint(d.batches); got != c.batches {
 				t.Errorf("batches %s, want %s", got, c.batches)

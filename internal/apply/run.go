@@ -50,12 +50,13 @@ func (r *runner) prepare() {
 	if len(from) == 0 {
 		return // plans are long
 	}
-	for i, op := range r.report.Plan.Ops {
+	for i := range r.report.Plan.Ops {
+		op := &r.report.Plan.Ops[i]
 		p, ok := from[op.Key.Driver]
-		if !ok || r.ctx.Err() != nil {
+		if !ok || r.ctx.Err() != nil || !r.ready(i) {
 			continue
 		}
-		if err := p.Prepare(r.ctx, op); err != nil {
+		if err := p.Prepare(r.ctx, *op); err != nil {
 			r.report.Results[i] = Result{Outcome: Failed, Err: fmt.Errorf("prepare %s: %w", op.Key, err)}
 		}
 	}

@@ -93,11 +93,11 @@ func (f *fetcher) fetch(ctx context.Context, want *resource.Set) error {
 	return errors.Join(errs...)
 }
 
-// await asks for what a new revision is made of and is not on this host. Until
+// awaitObjects asks for what a new revision is made of and is not on this host. Until
 // that has been tried, what was there before is kept up.
-func (l *loop) awaitObjects(t *tree) {
+func (l *loop) awaitObjects(ctx context.Context, t *tree) {
 	l.fetching = ""
-	if len(l.fetcher.drivers) == 0 || !l.planner.lacks(t.want) {
+	if len(l.fetcher.drivers) == 0 || !l.planner.lacks(ctx, t.want) {
 		return
 	}
 	l.fetching = t.rev.Revision

@@ -94,7 +94,7 @@ func (l *loop) Run(ctx context.Context) error {
 			l.stop()
 			return nil
 		case t := <-l.deliveries:
-			l.deliver(t)
+			l.deliver(ctx, t)
 			l.pass(ctx, CauseTree)
 		case err := <-l.health:
 			l.sourceHealth(err)

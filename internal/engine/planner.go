@@ -67,8 +67,8 @@ type resolved struct {
 }
 
 // lacks reports that something of a set is not on this host.
-func (p *Planner) lacks(want *resource.Set) bool {
-	p.resolve(context.Background(), want)
+func (p *Planner) lacks(ctx context.Context, want *resource.Set) bool {
+	p.resolve(ctx, want)
 	return len(p.resolved.keys) > 0
 }
 

@@ -142,7 +142,7 @@ func (e *Engine) Apply(ctx context.Context, t source.Tree) (Pass, error) {
 		if l.pending != nil && l.pending.tree.rev.Revision != t.Revision {
 			return fmt.Errorf("apply revision %s: %w: %s", short(t.Revision), ErrBusy, short(l.useRevision()))
 		}
-		l.deliver(t)
+		l.deliver(ctx, t)
 		if l.newest == "" {
 			return fmt.Errorf("apply revision %s: %s", short(t.Revision), l.conds.all[CondInvalid].Message)
 		}

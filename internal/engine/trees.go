@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -148,7 +149,7 @@ func (l *loop) useRevision() string {
 }
 
 // deliver takes a revision in. One with faults leaves what there was.
-func (l *loop) deliver(t source.Tree) {
+func (l *loop) deliver(ctx context.Context, t source.Tree) {
 	l.seen = revisionOf(t)
 	decoded, err := l.trees.decode(t)
 	if err != nil {
@@ -163,7 +164,7 @@ func (l *loop) deliver(t source.Tree) {
 	l.newest = t.Revision
 	l.stateError("save revision", l.Snapshots.Save(t))
 	l.event(Event{Type: EventRevision, Revision: t.Revision, Message: "revision arrived: " + t.Title})
-	l.awaitObjects(decoded)
+	l.awaitObjects(ctx, decoded)
 }
 
 // short is a revision as people write it.

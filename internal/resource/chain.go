@@ -92,6 +92,9 @@ type Slot struct {
 	Digest   string  `json:"digest,omitempty"` // of the Program
 	Function string  `json:"function,omitempty"`
 	Proceed  Proceed `json:"proceed"`
+	// Maps are those of its program whose contents are declared: they are put in
+	// before it runs.
+	Maps []string `json:"maps,omitempty"`
 	// ID is the kernel's id of the program in the slot that was read back.
 	ID uint32 `json:"id,omitempty"`
 	// Runs and RunTime are the kernel's statistics of it; 0 where they are off
@@ -100,17 +103,15 @@ type Slot struct {
 	RunTime time.Duration `json:"run-time,omitempty"`
 }
 
-// same compares what is wanted of a slot.
+// same compares what is wanted of a slot; the version is a word for people, and
+// told by the digest.
 func (s Slot) same(o Slot) bool {
-	s.ID, s.Runs, s.RunTime = 0, 0, 0
-	o.ID, o.Runs, o.RunTime = 0, 0, 0
-	s.Version, o.Version = "", "" // told by the digest; a word for people
-	return s == o
+	return s.Program == o.Program && s.Link == o.Link && s.Digest == o.Digest && s.Function == o.Function && s.Proceed == o.Proceed
 }
 
 // text is a slot as people read it.
 func (s Slot) text() string {
-	return strings.TrimSpace(strings.Join([]string{s.Program, s.Version}, " ")) + " " + ShortDigest(s.Digest)
+	return strings.Join(slices.DeleteFunc([]string{s.Program, s.Version, ShortDigest(s.Digest)}, func(w string) bool { return w == "" }), " ")
 }
 
 // Chain is what runs on one hook of an interface.
@@ -160,6 +161,9 @@ func (c Chain) Requires() []Key {
 		if !slices.Contains(keys, k) {
 			keys = append(keys, k)
 		}
+		for _, m := range s.Maps {
+			keys = append(keys, Map{Program: s.Program, Link: s.Link, Digest: s.Digest, Name: m}.Key())
+		}
 	}
 	return keys
 }
@@ -174,8 +178,10 @@ func (c Chain) Equal(o Resource) bool {
 		c.sameMode(d) && slices.Equal(c.Seen.Damage, d.Seen.Damage) && c.Seen.ABI == d.Seen.ABI
 }
 
-// sameMode lets auto be either.
-func (c Chain) sameMode(d Chain) bool { return c.Mode == d.Mode || c.Mode == Auto || d.Mode == Auto }
+// sameMode lets auto be either; what is not attached has none.
+func (c Chain) sameMode(d Chain) bool {
+	return c.Mode == d.Mode || c.Mode == Auto || d.Mode == Auto || c.Mode == "" || d.Mode == ""
+}
 
 // Inherit takes what only reading back tells, so that an update is one of the
 // kernel's attachment.

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 
 	"github.com/vishvananda/netlink"
@@ -122,6 +123,7 @@ func (d *Driver) Observe(ctx context.Context, q observed.Query) (observed.State,
 	state, err := d.look(ctx, q)
 	if err == nil && q.Want != nil && !q.All {
 		d.last.want, d.last.state = q.Want, state
+		maps.DeleteFunc(d.encoded, func(k resource.Key, _ *contents) bool { return !q.Want.Has(k) })
 	}
 	return state, err
 }

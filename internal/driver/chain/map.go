@@ -60,17 +60,25 @@ func encode(m resource.Map, spec *ebpf.MapSpec) (*contents, error) {
 		if err != nil {
 			return nil, fmt.Errorf("key %s: %w", e.Key, err)
 		}
-		if _, twice := c.index[string(k)]; twice {
-			return nil, fmt.Errorf("key %s: another entry has the same bytes", e.Key)
+		if _, twice := c.index[c.identity(k)]; twice {
+			return nil, fmt.Errorf("key %s: another entry has the same key", e.Key)
 		}
 		v, err := c.value.Encode(e.Value)
 		if err != nil {
 			return nil, fmt.Errorf("value of key %s: %w", e.Key, err)
 		}
-		c.index[string(k)] = len(c.keys)
+		c.index[c.identity(k)] = len(c.keys)
 		c.keys, c.values = append(c.keys, k), append(c.values, v)
 	}
 	return c, nil
+}
+
+// identity is what a map tells entries by: a trie takes no notice of bits beyond
+// the prefix.
+func (c *contents) identity(key []byte) string {
+	k := slices.Clone(key)
+	c.key.Normalize(k)
+	return string(k)
 }
 
 // codecs are how the keys and values of a map are written: as its types say,
@@ -238,11 +246,12 @@ func (c *contents) compare(m *ebpf.Map) (difference, error) {
 	seen := make([]bool, len(c.keys))
 	zero := make([]byte, m.ValueSize())
 	err := each(m, func(k, v []byte) {
+		c.key.Normalize(k)
 		i, declared := c.index[string(k)]
 		switch {
 		case declared:
 			seen[i] = true
-			if string(v) != string(c.values[i]) {
+			if !c.value.Equal(v, c.values[i]) {
 				f.differs, f.is = append(f.differs, i), append(f.is, slices.Clone(v))
 			}
 		case exact && !(isArray(m.Type()) && string(v) == string(zero)):
@@ -270,7 +279,7 @@ func (c *contents) compareFew(m *ebpf.Map, f *difference) error {
 			f.missing = append(f.missing, i)
 		case err != nil:
 			return fmt.Errorf("look up key %s: %w", c.of.Entries[i].Key, err)
-		case string(v) != string(c.values[i]):
+		case !c.value.Equal(v, c.values[i]):
 			f.differs, f.is = append(f.differs, i), append(f.is, v)
 		}
 	}

@@ -50,7 +50,9 @@ func (e *FetchError) Unwrap() error { return e.Err }
 func (d *Driver) Resolve(_ context.Context, want *resource.Set) (*resource.Set, []diff.Note) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	r := resolving{d: d, programs: map[resource.Key]resource.Program{}, objects: map[resource.Key]*object{}}
+	r := resolving{
+		d: d, programs: map[resource.Key]resource.Program{}, objects: map[resource.Key]*object{}, declared: map[resource.Key][]string{},
+	}
 	found := map[resource.Key]string{}
 	for _, o := range want.All() {
 		if p, ok := o.Resource.(resource.Program); ok {
@@ -86,6 +88,7 @@ func sameStrings(a, b map[resource.Key]string) bool {
 type resolving struct {
 	d        *Driver
 	objects  map[resource.Key]*object
+	declared map[resource.Key][]string // maps with contents, by program
 	programs map[resource.Key]resource.Program // by the key before
 	notes    []diff.Note
 }
@@ -126,6 +129,12 @@ func (r *resolving) all(want *resource.Set) *resource.Set {
 		p.Layout = r.objects[k].layout(p)
 		r.programs[k] = p
 	}
+	for _, o := range want.All() {
+		if m, ok := o.Resource.(resource.Map); ok {
+			k := resource.ProgramKey(m.Program, m.Link, "")
+			r.declared[k] = append(r.declared[k], m.Name)
+		}
+	}
 	out := resource.NewSet(want.Len())
 	for _, o := range want.All() {
 		switch v := o.Resource.(type) {
@@ -134,8 +143,7 @@ func (r *resolving) all(want *resource.Set) *resource.Set {
 				o.Resource = p
 			}
 		case resource.Map:
-			v.Digest = r.programs[resource.ProgramKey(v.Program, v.Link, "")].Digest
-			o.Resource = v
+			o.Resource = r.contents(v, o.Origin)
 		case resource.Chain:
 			o.Resource = r.chain(v)
 		}
@@ -147,7 +155,22 @@ func (r *resolving) all(want *resource.Set) *resource.Set {
 	return out
 }
 
-// chain fills the slots in.
+// contents encodes what a map is to hold, so that what cannot be is told before
+// anything is touched.
+func (r *resolving) contents(m resource.Map, origin string) resource.Map {
+	p, ok := r.programs[resource.ProgramKey(m.Program, m.Link, "")]
+	if !ok {
+		return m
+	}
+	m.Digest = p.Digest
+	if _, err := r.d.encode(m, p); err != nil {
+		r.notes = append(r.notes, diff.Note{Code: diff.NotReady, Key: m.Key(), Text: err.Error(), Origin: origin})
+	}
+	return m
+}
+
+// chain fills the slots in, with the maps whose contents a program needs before
+// it may run.
 func (r *resolving) chain(c resource.Chain) resource.Chain {
 	c.Slots = slices.Clone(c.Slots)
 	c.Bypass = r.d.cfg.Bypass.String()
@@ -161,7 +184,7 @@ func (r *resolving) chain(c resource.Chain) resource.Chain {
 		if !ok {
 			continue
 		}
-		s.Digest, s.Version = p.Digest, p.Version
+		s.Digest, s.Version, s.Maps = p.Digest, p.Version, r.declared[k]
 		s.Function, _ = r.objects[k].entry(p, c.Hook) // found before
 	}
 	return c
