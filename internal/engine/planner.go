@@ -28,6 +28,7 @@ type Planner struct {
 	// drivers work in. Nil where it is the process's own.
 	Enter func(func())
 
+	union    observed.Union
 	checked  checked
 	resolved resolved
 	quiet    quiet
@@ -200,7 +201,7 @@ func (p *Planner) Observe(ctx context.Context, q observed.Query) (observed.State
 	for i, d := range p.Drivers {
 		from[i] = d
 	}
-	return observed.All(ctx, from, q)
+	return p.union.Observe(ctx, from, q)
 }
 
 // around lists what a plan touches, and the links of what it takes away:

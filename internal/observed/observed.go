@@ -107,35 +107,92 @@ type Observer interface {
 	Observe(context.Context, Query) (State, error)
 }
 
+// Union asks observers and merges their answers. It remembers the last merger:
+// an observer that saw nothing new hands out the same set, and to copy it again
+// would be most of the cost of a cycle on a large host. The zero value is ready.
+type Union struct {
+	parts  []*resource.Set
+	merged *resource.Set
+}
+
+// Observe is All, but for a plain query whose answers are all handed out again
+// the answer is the last one.
+func (u *Union) Observe(ctx context.Context, from []Observer, q Query) (State, error) {
+	out, parts, err := ask(ctx, from, q)
+	if err != nil {
+		return State{}, err
+	}
+	plain := !q.All && len(q.Around) == 0
+	if plain && u.merged != nil && slices.Equal(u.parts, parts) {
+		out.Objects = u.merged
+		return out, nil
+	}
+	if out.Objects, err = mergeAll(parts); err != nil {
+		return State{}, err
+	}
+	if plain {
+		u.parts, u.merged = parts, out.Objects
+	}
+	return out, nil
+}
+
 // All asks every observer and merges the answers. An observer that fails is
 // blind as a whole; an error is returned only when the context ends.
 func All(ctx context.Context, from []Observer, q Query) (State, error) {
-	out := State{Objects: new(resource.Set)}
+	out, parts, err := ask(ctx, from, q)
+	if err == nil {
+		out.Objects, err = mergeAll(parts)
+	}
+	if err != nil {
+		return State{}, err
+	}
+	return out, nil
+}
+
+// ask collects the answers; their objects stay apart.
+func ask(ctx context.Context, from []Observer, q Query) (out State, parts []*resource.Set, err error) {
 	for _, o := range from {
 		s, err := o.Observe(ctx, q)
 		if ctx.Err() != nil {
-			return State{}, fmt.Errorf("observe %s: %w", o.Name(), context.Cause(ctx))
+			return State{}, nil, fmt.Errorf("observe %s: %w", o.Name(), context.Cause(ctx))
 		}
 		if err != nil {
 			out.Blind = append(out.Blind, Blind{Scope{Driver: o.Name()}, err.Error()})
 			continue
 		}
-		if len(from) == 1 && s.Objects != nil {
-			out.Objects = s.Objects
-		} else if err := merge(out.Objects, s.Objects); err != nil {
-			return State{}, fmt.Errorf("observe %s: %w", o.Name(), err)
+		if s.Objects.Len() > 0 {
+			parts = append(parts, s.Objects)
 		}
 		out.Blind = append(out.Blind, s.Blind...)
 		out.Tallies = append(out.Tallies, s.Tallies...)
 	}
-	return out, nil
+	return out, parts, nil
 }
 
-func merge(into, from *resource.Set) error {
+// mergeAll makes one set of several; of one, that itself.
+func mergeAll(parts []*resource.Set) (*resource.Set, error) {
+	switch len(parts) {
+	case 0:
+		return new(resource.Set), nil
+	case 1:
+		return parts[0], nil
+	}
+	n := 0
+	for _, p := range parts {
+		n += p.Len()
+	}
+	out := resource.NewSet(n)
 	var errs []error
-	from.Each(func(_ resource.Key, o resource.Object) bool {
-		errs = append(errs, into.Add(o))
-		return true
-	})
-	return errors.Join(errs...)
+	for _, p := range parts {
+		p.Each(func(_ resource.Key, o resource.Object) bool {
+			if err := out.Add(o); err != nil {
+				errs = append(errs, err)
+			}
+			return true
+		})
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("merge what was observed: %w", err)
+	}
+	return out, nil
 }

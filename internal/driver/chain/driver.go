@@ -72,7 +72,8 @@ type Driver struct {
 	seen    []resource.Chain        // the chains of ours at the last look
 	handle  *netlink.Handle         // nil before the first need
 	tcx     *bool                   // whether the kernel has it; nil before the first need
-	last    struct {                // of the last look
+	wanted  *resource.Set           // as it was named last
+	last    struct {                // of the last plain look
 		want  *resource.Set
 		state observed.State
 	}
@@ -120,8 +121,14 @@ func (d *Driver) Observe(ctx context.Context, q observed.Query) (observed.State,
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.drop()
+	if q.Want != nil {
+		d.wanted = q.Want
+	}
 	state, err := d.look(ctx, q)
-	if err == nil && q.Want != nil && !q.All {
+	if err == nil && q.Want != nil && !q.All && len(q.Around) == 0 {
+		if d.last.want == q.Want && state.Same(d.last.state) {
+			return d.last.state, nil // the same set again, so that nothing is made of it anew
+		}
 		d.last.want, d.last.state = q.Want, state
 		maps.DeleteFunc(d.encoded, func(k resource.Key, _ *contents) bool { return !q.Want.Has(k) })
 	}

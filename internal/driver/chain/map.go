@@ -318,7 +318,7 @@ func (d *Driver) programOf(m resource.Map) resource.Program {
 	if l, ok := d.ready[key].(*loading); ok {
 		return l.program
 	}
-	o, _ := d.last.want.Get(key)
+	o, _ := d.wanted.Get(key)
 	p, _ := o.Resource.(resource.Program)
 	return p
 }
