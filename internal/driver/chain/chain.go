@@ -294,6 +294,16 @@ func nextGeneration(dir string) (uint32, error) {
 // swap puts a generation in force: everything is pinned before the one step
 // that changes what packets meet, and the former generation goes after it.
 func (d *Driver) swap(g *generation, op diff.Op) error {
+	l, err := d.linkByName(g.chain.Link)
+	if err != nil {
+		return err
+	}
+	if l.index != g.ifindex { // made again by this plan since
+		if g, err = d.generation(g.chain, l.index); err != nil {
+			return err
+		}
+		defer g.close()
+	}
 	dir := d.place(g.chain)
 	own := filepath.Join(dir, strconv.FormatUint(uint64(g.number), 10))
 	if err := pinGeneration(own, g.dispatcher); err != nil {
