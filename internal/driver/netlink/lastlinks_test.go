@@ -21,7 +21,7 @@ func TestLinksAreReadAgain(t *testing.T) {
 	b.batch("link add a0 type veth peer name a1\nlink add br0 type bridge\nlink add c0 type veth peer name c1")
 	for _, change := range []string{
 		"link set a0 up", "link set a0 mtu 1400", "link set a1 master br0", "link set br0 up", "link set br0 up",
-		"link set a1 nomaster", "link set br0 name br1", "link set c0 alias words", "link set c1 address 02:00:00:00:00:01",
+		"link set a1 nomaster", "link set br0 down", "link set br0 name br1", "link set c0 alias words", "link set c1 address 02:00:00:00:00:01",
 		"link set a0 up", "link del a0", "link add e0 type veth peer name e1", "link set br1 type bridge stp_state 1",
 		"link property add dev c0 altname other", "link set c0 group 21059",
 	} {
