@@ -15,3 +15,8 @@ var Count []byte
 //
 //go:embed ratelimit/ratelimit.bpf.o
 var RateLimit []byte
+
+// DropList is the object of droplist.
+//
+//go:embed droplist/droplist.bpf.o
+var DropList []byte
