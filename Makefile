@@ -24,7 +24,7 @@ build: ## bin/reconciler, one static binary
 	$(STATIC) -o bin/reconciler ./cmd/reconciler
 
 .PHONY: generate
-generate: ## write the generated files anew (the schema)
+generate: deps-generate ## write the generated files anew: schemas, BPF objects
 	go generate ./...
 
 .PHONY: clean
@@ -85,16 +85,18 @@ lint: ## gofmt, go vet, staticcheck and the rules in test/rules
 	go test ./test/rules
 
 .PHONY: generate-check
-generate-check: ## fail when generated files are stale
+generate-check: deps-generate ## fail when generated files are stale
 	test/fresh.sh
 
-.PHONY: deps deps-guest deps-play
+.PHONY: deps deps-guest deps-play deps-generate
 deps: # what the tests need beside Go, from Debian, if it is missing
 	test/deps.sh test
 deps-guest:
 	test/deps.sh guest
 deps-play:
 	test/deps.sh play
+deps-generate: # clang of the version that the objects are committed from
+	test/deps.sh generate
 
 .PHONY: help
 help: ## this list

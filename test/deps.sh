@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that something here needs beside Go, and calls
-# apt only when a command is missing: deps.sh test, guest or play.
+# apt only when a command is missing: deps.sh test, guest, play or generate.
 set -euo pipefail
 
 # command and the package that has it
@@ -8,7 +8,8 @@ case "${1:-test}" in
 test) needs="ip:iproute2 git:git strace:strace gcc:gcc" ;;
 guest) needs="ip:iproute2 git:git qemu-system-x86_64:qemu-system-x86 dpkg-deb:dpkg xz:xz-utils" ;;
 play) needs="ip:iproute2 git:git" ;;
-*) echo "deps: want test, guest or play" >&2 && exit 64 ;;
+generate) needs="git:git clang-14:clang-14 llvm-strip-14:llvm-14" ;;
+*) echo "deps: want test, guest, play or generate" >&2 && exit 64 ;;
 esac
 
 if ! command -v go >/dev/null; then
@@ -21,6 +22,10 @@ for need in $needs; do
 done
 # gcc without the C library's headers cannot build the race detector's runtime
 [ "${1:-test}" != test ] || [ -e /usr/include/stdlib.h ] || missing+=(libc6-dev)
+if [ "${1:-test}" = generate ]; then
+	[ -e /usr/include/bpf/bpf_helpers.h ] || missing+=(libbpf-dev)
+	[ -e /usr/include/linux/bpf.h ] || missing+=(linux-libc-dev)
+fi
 [ -d /etc/ssl/certs ] || missing+=(ca-certificates)
 [ "${#missing[@]}" -gt 0 ] || exit 0
 

@@ -27,6 +27,7 @@ type applyOptions struct {
 	confirm    time.Duration
 	force      bool
 	full       bool
+	verbose    bool
 	out        *output
 }
 
@@ -48,6 +49,7 @@ func (c *cli) applyCommand() *cobra.Command {
 	f.DurationVar(&o.confirm, "confirm", 0, "put the former state back after this time unless `reconciler confirm` arrives")
 	f.BoolVar(&o.force, "force", false, "apply even though a daemon follows another tree")
 	f.BoolVar(&o.full, "full", false, "do not fold long lists")
+	f.BoolVarP(&o.verbose, "verbose", "v", false, "print all of the verifier's log of a program that it refuses")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if o.confirm < 0 || o.confirm > maxConfirm {
 			return exit(exitUsage, fmt.Errorf("--confirm: want up to %s", maxConfirm))
@@ -55,7 +57,11 @@ func (c *cli) applyCommand() *cobra.Command {
 		if len(args) == 0 {
 			return c.applyDaemon(cmd.Context(), o)
 		}
-		return c.applyLocal(cmd.Context(), o, args[0])
+		err := c.applyLocal(cmd.Context(), o, args[0])
+		if o.verbose {
+			c.sayRefusals(err)
+		}
+		return err
 	}
 	return cmd
 }

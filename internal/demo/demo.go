@@ -4,9 +4,9 @@
 // says about it.
 //
 // It owns the stage and everything on it. It uses the reconciler only as a
-// user would, through its binary, so it imports nothing of ours; and it never
-// touches a link, an address or a route of the namespace it was started in,
-// which it verifies.
+// user would, through its binary, so it imports nothing of ours but the
+// examples' objects; and it never touches a link, an address or a route of the
+// namespace it was started in, which it verifies.
 package demo
 
 import (

@@ -73,6 +73,10 @@ func nothingLeft(t *testing.T) {
 	if err != nil || len(left) > 0 {
 		t.Errorf("namespaces left: %v %v", left, err)
 	}
+	left, err = filepath.Glob(filepath.Join(bpffs, "reconciler", "*", "programs", "tenant-*"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("pins left: %v %v", left, err)
+	}
 	left, err = filepath.Glob(filepath.Join(os.TempDir(), "reconciler-demo-*"))
 	if err != nil || len(left) > 0 {
 		t.Errorf("directories left: %v %v", left, err)

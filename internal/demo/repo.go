@@ -46,20 +46,23 @@ func (r *repo) args(args ...string) []string {
 }
 
 // write puts the tree in the clone.
-func (r *repo) write(content string) error {
-	return os.WriteFile(filepath.Join(r.work, treeFile), []byte(content), 0o644)
+func (r *repo) write(content string) error { return r.put(treeFile, content) }
+
+// put puts a file in the clone.
+func (r *repo) put(file, content string) error {
+	return os.WriteFile(filepath.Join(r.work, file), []byte(content), 0o644)
 }
 
-// edit replaces a piece of the tree in the clone.
-func (r *repo) edit(old, new string) error {
-	content, err := os.ReadFile(filepath.Join(r.work, treeFile))
+// edit replaces a piece of a file in the clone.
+func (r *repo) edit(file, old, new string) error {
+	content, err := os.ReadFile(filepath.Join(r.work, file))
 	if err != nil {
 		return err
 	}
 	if !strings.Contains(string(content), old) {
-		return fmt.Errorf("edit %s: it does not hold %q", treeFile, old)
+		return fmt.Errorf("edit %s: it does not hold %q", file, old)
 	}
-	return r.write(strings.Replace(string(content), old, new, 1))
+	return r.put(file, strings.Replace(string(content), old, new, 1))
 }
 
 // undo commits the opposite of the last commit and pushes it.
@@ -96,6 +99,9 @@ func (r *repo) changes(ctx context.Context) (string, error) {
 	if r.git(ctx, "rev-parse", "--quiet", "--verify", "HEAD") != nil {
 		content, err := os.ReadFile(filepath.Join(r.work, treeFile))
 		return string(content), err
+	}
+	if err := r.git(ctx, "add", "--intent-to-add", "--all"); err != nil { // or new files are none
+		return "", err
 	}
 	out, err := command(ctx, "git", r.args("diff", "--unified=0", "--no-color", "HEAD")...)
 	var kept strings.Builder

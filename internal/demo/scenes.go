@@ -24,6 +24,10 @@ func scenes() []scene {
 		{"foreign", "A routing daemon's route", "what is not ours survives everything", sceneForeign},
 		{"cut off", "A push that cuts the host off", "it reverts itself, and is quarantined", sceneCutOff},
 		{"empty", "A push that would delete everything", "deletions are held until approved", sceneEmpty},
+		{"program", "Two BPF programs on a port, by git push", "each packet meets the chain", sceneProgram},
+		{"limit", "A limit changed by git push", "a map changes, no program does", sceneLimit},
+		{"replace", "A program replaced under traffic", "no packet lost, none seen twice", sceneReplace},
+		{"detach", "A chain torn off by force", "it is back by itself", sceneDetach},
 		{"kill -9", "kill -9 under traffic, and a restart", "no packet lost, nothing written", sceneKill},
 	}
 }
@@ -75,8 +79,8 @@ func scenePush(ctx context.Context, s *stage, w *world) (string, time.Duration, 
 
 func sceneChange(ctx context.Context, s *stage, w *world) (string, time.Duration, error) {
 	err := errors.Join(
-		w.repo.edit("    kind: bridge\n", "    kind: bridge\n    mtu: 1400\n"),
-		w.repo.edit("[10.0.0.1/24]", "[10.0.0.2/24]"))
+		w.repo.edit(treeFile, "    kind: bridge\n", "    kind: bridge\n    mtu: 1400\n"),
+		w.repo.edit(treeFile, "[10.0.0.1/24]", "[10.0.0.2/24]"))
 	if err != nil {
 		return "", 0, err
 	}
@@ -148,7 +152,7 @@ func sceneForeign(ctx context.Context, s *stage, w *world) (string, time.Duratio
 	if err := each(ctx, w.edge, "route add "+foreignRoute+" via 192.0.2.1 proto bird"); err != nil {
 		return "", 0, err
 	}
-	if err := w.repo.edit("203.0.113.0/24, via: 10.0.0.254", "203.0.113.0/25, via: 10.0.0.254"); err != nil {
+	if err := w.repo.edit(treeFile, "203.0.113.0/24, via: 10.0.0.254", "203.0.113.0/25, via: 10.0.0.254"); err != nil {
 		return "", 0, err
 	}
 	commit, err := w.preview(ctx, s, "half of the prefix moves")
@@ -167,7 +171,7 @@ func sceneForeign(ctx context.Context, s *stage, w *world) (string, time.Duratio
 }
 
 func sceneCutOff(ctx context.Context, s *stage, w *world) (string, time.Duration, error) {
-	if err := w.repo.edit("via: 192.0.2.1,", "via: 192.0.2.11,"); err != nil {
+	if err := w.repo.edit(treeFile, "via: 192.0.2.1,", "via: 192.0.2.11,"); err != nil {
 		return "", 0, err
 	}
 	commit, err := w.preview(ctx, s, "move to the new router (a typo)")

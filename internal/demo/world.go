@@ -18,6 +18,7 @@ type world struct {
 	edge, router, left, right namespace
 	repo                      *repo
 	daemon                    *daemon
+	pins                      pins
 	listener                  net.Listener // behind the router
 	fast                      bool
 }
@@ -49,6 +50,9 @@ func newWorld(ctx context.Context, o Options) (*world, error) {
 		if err := step(ctx); err != nil {
 			return w, err
 		}
+	}
+	if w.pins, err = newPins(w.edge); err != nil {
+		return w, err
 	}
 	w.repo, err = newRepo(ctx, w.dir)
 	return w, err
@@ -136,6 +140,7 @@ func (w *world) close() error {
 	if w.listener != nil {
 		errs = append(errs, w.listener.Close())
 	}
+	errs = append(errs, w.pins.remove())
 	for _, n := range w.namespaces() {
 		if _, err := os.Stat(n.path()); err == nil {
 			_, err = command(ctx, "ip", "netns", "delete", string(n))

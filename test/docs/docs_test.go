@@ -14,18 +14,23 @@ import (
 
 const root = "../.."
 
-// pages are the README and all below docs.
+// pages are the README, all below docs, and what stands beside examples.
 func pages(t *testing.T) map[string]string {
 	t.Helper()
 	names, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	beside, err := filepath.Glob(filepath.Join(root, "examples", "*", "*", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names = append(names, beside...)
 	text := make(map[string]string)
-	for _, name := range append(names, filepath.Join(root, "README.md"), filepath.Join(root, "CONTRIBUTING.md")) {
+	for _, name := range append(names, filepath.Join(root, "README.md"), filepath.Join(root, "CONTRIBUTING.md"), filepath.Join(root, "examples", "chains", "README.md")) {
 		text[name] = read(t, name)
 	}
-	if len(text) < 5 {
+	if len(text) < 9 {
 		t.Fatalf("found only %d pages", len(text))
 	}
 	return text

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"reconciler/examples/chains"
 )
 
 const (
@@ -35,6 +37,10 @@ const declared = `version: 1
 interfaces:
   d0: {kind: dummy, mtu: 1400, addresses: [192.0.2.10/24]}
 sysctl: {net.ipv4.ip_forward: 1}
+programs:
+  count: {object: {file: count.bpf.o}, entry: count_xdp}
+chains:
+  d0: {xdp-ingress: {mode: generic, programs: [count]}}
 `
 
 // unit is the service as systemd has it.
@@ -123,6 +129,9 @@ func (u unit) applied() {
 	if out := u.run("ip", "address", "show", "dev", "d0"); !strings.Contains(out, "mtu 1400") || !strings.Contains(out, "192.0.2.10/24") {
 		u.Errorf("d0 is not as declared:\n%s", out)
 	}
+	if out := u.run("ip", "link", "show", "dev", "d0"); !strings.Contains(out, "prog/xdp") {
+		u.Errorf("no chain is on d0:\n%s", out)
+	}
 	if got := u.file("/proc/sys/net/ipv4/ip_forward"); got != "1" {
 		u.Errorf("ip_forward is %s", got)
 	}
@@ -180,6 +189,7 @@ func enforced(t *testing.T) unit {
 	t.Helper()
 	u := installed(t)
 	if !strings.Contains(u.file("/etc/reconciler/agent.yaml"), tree) {
+		u.write(tree+"/count.bpf.o", string(chains.Count))
 		u.write(tree+"/net.yaml", declared)
 		u.write("/etc/reconciler/agent.yaml", enforcing)
 		u.systemctl("restart")
@@ -229,7 +239,7 @@ func TestSystemdConfinement(t *testing.T) {
 	u := enforced(t)
 	proc := "/proc/" + u.property("MainPID")
 	status := u.file(proc + "/status")
-	for _, want := range []string{"CapBnd:\t0000000000003000", "CapEff:\t0000000000003000", "NoNewPrivs:\t1", "Seccomp:\t2"} {
+	for _, want := range []string{"CapBnd:\t000000c000203000", "CapEff:\t000000c000203000", "NoNewPrivs:\t1", "Seccomp:\t2"} {
 		if !strings.Contains(status, want) {
 			t.Errorf("no %q in\n%s", want, status)
 		}
@@ -240,6 +250,38 @@ func TestSystemdConfinement(t *testing.T) {
 			t.Errorf("write below %s: %v, want %v", dir, err, syscall.EROFS)
 		}
 	}
+}
+
+// TestSystemdChain wants a program replaced, and a pin that is gone put back:
+// both open by their ids what the kernel runs.
+func TestSystemdChain(t *testing.T) {
+	u := enforced(t)
+	pin := func() string { // of the dispatcher that runs
+		found, err := filepath.Glob("/sys/fs/bpf/reconciler/*/chains/d0/xdp-ingress/*/dispatcher")
+		if err != nil || len(found) != 1 {
+			t.Fatalf("pins of dispatchers: %v %v", found, err)
+		}
+		return found[0]
+	}
+	first := pin()
+	u.write(tree+"/net.yaml", strings.Replace(declared, "entry: count_xdp", "entry: count_xdp, constants: {sample_rate: 2}", 1))
+	u.within(soon, "another generation", func() bool { return !exists(first) })
+	u.run("reconciler", "status", "--wait", "--timeout", "30s")
+	second := pin()
+	if err := os.Remove(second); err != nil {
+		t.Fatal(err)
+	}
+	u.within(soon, "a chain that is repaired", func() bool {
+		found, _ := filepath.Glob(filepath.Dir(filepath.Dir(second)) + "/*/dispatcher")
+		return len(found) == 1
+	})
+	u.run("reconciler", "status", "--wait", "--timeout", "30s")
+	u.applied()
+}
+
+func exists(name string) bool {
+	_, err := os.Lstat(name)
+	return err == nil
 }
 
 // TestSystemdReload wants a pass because of a reload, and the same process.

@@ -65,7 +65,7 @@ int count_xdp(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 
-	account(protocol(data, end), end - data);
+	account(protocol(data, end), bpf_xdp_get_buff_len(ctx)); // more than end - data, of several buffers
 	return XDP_PASS;
 }
 

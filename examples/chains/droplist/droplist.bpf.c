@@ -1,7 +1,8 @@
 //go:build ignore
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
-// Drops what comes from a prefix on a list, unless it is on another one that
-// lets it through. The list of the blocked is for an external writer.
+// Drops what comes from a prefix on a list, unless another list lets it
+// through. The lists of the blocked are for an external writer. A frame with a
+// VLAN tag in it passes.
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/ip.h>
@@ -21,7 +22,7 @@ struct key6 {
 };
 
 struct entry {
-	__u32 action; // 0 passes, 1 drops
+	__u32 action; // of the blocked: 0 passes, 1 drops
 	__u32 since;  // seconds since 1970; for people
 };
 
@@ -39,7 +40,7 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct key6);
 	__type(value, struct entry);
-} blocked6 SEC(".maps");
+} blocked6 SEC(".maps"), allowed6 SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -58,7 +59,7 @@ static __always_inline int drop(void)
 	return XDP_DROP;
 }
 
-SEC("xdp")
+SEC("xdp.frags")
 int droplist(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
@@ -86,6 +87,8 @@ int droplist(struct xdp_md *ctx)
 		if ((void *)(ip + 1) > end)
 			return XDP_PASS;
 		__builtin_memcpy(key.addr, &ip->saddr, sizeof(key.addr));
+		if (bpf_map_lookup_elem(&allowed6, &key))
+			return XDP_PASS;
 		e = bpf_map_lookup_elem(&blocked6, &key);
 		return e && e->action ? drop() : XDP_PASS;
 	}

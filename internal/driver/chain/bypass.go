@@ -10,16 +10,8 @@ import (
 	"reconciler/internal/driver/chain/bpf"
 )
 
-// Frames of a Bypass, by bit (enum frames of bpf/state.h).
-const (
-	frameARP = 1 << iota
-	frameND
-	frameLACP
-	frameLLDP
-	frameBFD
-)
-
-// frameNames are the names of the bits, in their order.
+// frameNames are the frames of a Bypass, in the order of their bits (enum frames
+// of bpf/state.h).
 func frameNames() []string { return []string{"arp", "nd", "lacp", "lldp", "bfd"} }
 
 // maxPrefixes bounds the prefixes of each family (PREFIXES of bpf/state.h).
