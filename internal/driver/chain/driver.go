@@ -63,15 +63,16 @@ type Driver struct {
 	cfg  Config
 	pins pins
 
-	mu      sync.Mutex // the watch looks beside the engine
-	parsed  map[string]*object
-	encoded map[resource.Key]*contents
-	ready   map[resource.Key]closer // made by Prepare and not yet used
-	places  map[resource.Key]string // the directory of each chain at the last look
-	seen    []resource.Chain        // the chains of ours at the last look
-	handle  *netlink.Handle         // nil before the first need
-	tcx     *bool                   // whether the kernel has it; nil before the first need
-	last    struct {                // of the last look
+	mu       sync.Mutex // the watch looks beside the engine
+	parsed   map[string]*object
+	encoded  map[resource.Key]*contents
+	ready    map[resource.Key]closer // made by Prepare and not yet used
+	places   map[resource.Key]string // the directory of each chain at the last look
+	seen     []resource.Chain        // the chains of ours at the last look
+	handle   *netlink.Handle         // nil before the first need
+	metering metering
+	tcx      *bool    // whether the kernel has it; nil before the first need
+	last     struct { // of the last look
 		want  *resource.Set
 		state observed.State
 	}
@@ -91,6 +92,7 @@ var (
 	_ driver.Fetcher   = (*Driver)(nil)
 	_ driver.Annotator = (*Driver)(nil)
 	_ driver.Watcher   = (*Driver)(nil)
+	_ driver.Sampler   = (*Driver)(nil)
 )
 
 const defaultBPFFS = "/sys/fs/bpf"
@@ -107,7 +109,7 @@ func Open(cfg Config) *Driver {
 	return &Driver{
 		cfg: cfg, pins: pins{mount: cfg.BPFFS, namespace: cfg.Namespace},
 		parsed: map[string]*object{}, encoded: map[resource.Key]*contents{}, ready: map[resource.Key]closer{},
-		places: map[resource.Key]string{},
+		places: map[resource.Key]string{}, metering: newMetering(),
 	}
 }
 
@@ -120,6 +122,9 @@ func (d *Driver) Observe(ctx context.Context, q observed.Query) (observed.State,
 	defer d.mu.Unlock()
 	d.drop()
 	state, err := d.look(ctx, q)
+	if q.Want != nil {
+		d.metering.want = q.Want
+	}
 	if err == nil && q.Want != nil && !q.All {
 		d.last.want, d.last.state = q.Want, state
 	}
