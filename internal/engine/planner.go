@@ -94,9 +94,10 @@ func (p *Planner) resolve(ctx context.Context, want *resource.Set) *resource.Set
 
 // Planned is a plan with what it was made from.
 type Planned struct {
-	Plan diff.Plan
-	Want *resource.Set // bound
-	Have observed.State
+	Plan  diff.Plan
+	Bound *resource.Set // what is wanted, with the names of the kernel
+	Want  *resource.Set // Bound, bent to the facts
+	Have  observed.State
 	// Guarded is how many deletions the guard holds; they are Notes.
 	Guarded int
 }
@@ -156,7 +157,7 @@ func (p *Planner) look(ctx context.Context, want *resource.Set, q observed.Query
 	}
 	plan := last.plan
 	plan.Notes = slices.Concat(notes, plan.Notes)
-	return Planned{Plan: plan, Want: wanted, Have: last.have}, nil
+	return Planned{Plan: plan, Bound: last.bound, Want: wanted, Have: last.have}, nil
 }
 
 // bend fits what is bound to what the drivers can do and to the facts. With
