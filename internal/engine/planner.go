@@ -68,12 +68,12 @@ type resolved struct {
 
 // lacks reports that something of a set is not on this host.
 func (p *Planner) lacks(want *resource.Set) bool {
-	p.resolve(context.Background(), want)
+	p.Resolve(context.Background(), want)
 	return len(p.resolved.keys) > 0
 }
 
-// resolve lets the drivers fill in what only they can tell.
-func (p *Planner) resolve(ctx context.Context, want *resource.Set) *resource.Set {
+// Resolve lets the drivers fill in what only they can tell.
+func (p *Planner) Resolve(ctx context.Context, want *resource.Set) *resource.Set {
 	p.resolved = resolved{}
 	for _, d := range p.Drivers {
 		r, ok := d.(driver.Resolver)
@@ -106,7 +106,7 @@ type Planned struct {
 // looked at and counted, for a person to read. The error says that nothing
 // could be planned at all; what could not be read is in Plan.Blind.
 func (p *Planner) Plan(ctx context.Context, want *resource.Set, all bool) (Planned, error) {
-	want = p.resolve(ctx, want)
+	want = p.Resolve(ctx, want)
 	out, err := p.look(ctx, want, observed.Query{Want: want, All: all})
 	if err != nil {
 		return Planned{}, err

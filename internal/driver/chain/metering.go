@@ -191,14 +191,7 @@ func (o openMaps) get(pin string) openMap {
 		o[pin] = openMap{}
 		return openMap{}
 	}
-	info, err := m.Info()
-	if err != nil {
-		m.Close()
-		o[pin] = openMap{}
-		return openMap{}
-	}
-	id, _ := info.ID()
-	o[pin] = openMap{m, id}
+	o[pin] = openMap{m, mapID(m)}
 	return o[pin]
 }
 
