@@ -203,13 +203,16 @@ func (d *Driver) apply(ctx context.Context, op diff.Op) error {
 }
 
 func (d *Driver) remove(r resource.Resource) error {
+	var err error
 	switch from := r.(type) {
 	case resource.Program:
-		return d.removeProgram(from)
+		err = d.removeProgram(from)
 	case resource.Chain:
-		return d.removeChain(from)
+		err = d.removeChain(from)
+	default:
+		return nil // contents go with their map
 	}
-	return nil // contents go with their map
+	return errors.Join(err, d.pins.tidy(d.cfg.Cookie))
 }
 
 // drop gives back what was prepared and never applied.
