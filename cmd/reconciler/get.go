@@ -98,9 +98,11 @@ func chainWords(chain resource.Chain, owner resource.Owner) []string {
 	if chain.Seen.Generation != 0 {
 		words = append(words, fmt.Sprintf("gen %d", chain.Seen.Generation))
 	}
-	words = append(words, fmt.Sprintf("dispatcher %d", chain.Seen.Dispatcher))
-	if owner == resource.Foreign {
-		words[len(words)-1] = fmt.Sprintf("foreign program %d", chain.Seen.Dispatcher)
+	switch {
+	case owner == resource.Foreign:
+		words = append(words, fmt.Sprintf("foreign program %d", chain.Seen.Dispatcher))
+	case chain.Seen.Dispatcher != 0:
+		words = append(words, fmt.Sprintf("dispatcher %d", chain.Seen.Dispatcher))
 	}
 	if chain.Bypass != "" {
 		words = append(words, "bypass "+chain.Bypass)
