@@ -1,12 +1,15 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"reconciler/internal/engine"
+	"reconciler/internal/observed"
 	"reconciler/internal/resource"
 	"reconciler/internal/state"
 )
@@ -19,6 +22,9 @@ func (c *cli) detachCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "detach", Args: cobra.NoArgs,
 		Short: "Remove everything that reconciler made here; prints the plan, and wants --yes to do it",
+		Long: "Remove everything that reconciler made here; prints the plan, and wants --yes to do it.\n\n" +
+			"Chains, programs and their pins go. The pin of a map that YAML gave a path stays, with the map: another tool\n" +
+			"may write to it. It is named at the end.",
 	}
 	o.host.flags(cmd.Flags())
 	o.out = outputFlag(cmd.Flags(), "text", "json")
@@ -45,14 +51,46 @@ func (c *cli) detachCommand() *cobra.Command {
 		if err != nil {
 			return exit(applyUnreadable, err)
 		}
+		stay, err := l.pinsThatStay(ctx)
+		if err != nil {
+			return exit(applyUnreadable, err)
+		}
 		if !yes {
 			if err := c.printPlan(planned.Plan, o.out, o.full); err != nil || planned.Plan.Empty() {
 				return err
 			}
+			c.tellStay(stay, o.out)
 			return exit(diffChanges, fmt.Errorf("nothing was changed; --yes does it"))
 		}
 		run := applying{local: l, options: o, planned: planned}
-		return run.do(ctx, plan, nil)
+		err = run.do(ctx, plan, nil)
+		c.tellStay(stay, o.out)
+		return err
 	}
 	return cmd
+}
+
+// pinsThatStay are those of maps that others may have found.
+func (l *local) pinsThatStay(ctx context.Context) ([]string, error) {
+	have, err := l.planner.Observe(ctx, observed.Query{All: true})
+	if err != nil {
+		return nil, err
+	}
+	var pins []string
+	for _, o := range ofKind(have, resource.KindProgram) {
+		for _, m := range o.Resource.(resource.Program).Layout {
+			if m.Pin != "" && !slices.Contains(pins, m.Pin) {
+				pins = append(pins, m.Pin)
+			}
+		}
+	}
+	return pins, nil
+}
+
+func (c *cli) tellStay(pins []string, out *output) {
+	for _, p := range pins {
+		if !out.isJSON() {
+			c.printf("Stays: %s, a pin that others may use; rm takes it and its map away.", p)
+		}
+	}
 }

@@ -61,6 +61,20 @@ func checkers() []driver.Driver {
 	return []driver.Driver{&netlink.Driver{}, &chain.Driver{}}
 }
 
+// offline are drivers that look at no host: at the tree, and at objects that
+// were fetched before, below at.
+func offline(at string, s settings) ([]driver.Driver, error) {
+	bypass, err := chain.NewBypass(s.Bypass.Frames, s.Bypass.From)
+	if err != nil {
+		return nil, err
+	}
+	c := chain.Config{Bypass: bypass}
+	if at != "" {
+		c.Objects = artifact.At(filepath.Join(at, "objects"), artifact.Options{})
+	}
+	return []driver.Driver{&netlink.Driver{}, chain.Open(c)}, nil
+}
+
 // fetch brings what a set is made of to this host. What cannot be had is told
 // and left out; the rest goes on.
 func (l *local) fetch(ctx context.Context, want *resource.Set) {

@@ -102,7 +102,11 @@ func (c *cli) local(h host) (*local, error) {
 func (c *cli) reader(h host, file string) (*local, error) {
 	return c.working(h, func(l *local) (err error) {
 		if file != "" {
-			l.drivers, err = fromFile(file)
+			drivers, err := offline(readable(l.stateDir), l.settings)
+			if err != nil {
+				return err
+			}
+			l.drivers, err = fromFile(file, drivers)
 			return err
 		}
 		if err := c.enter(); err != nil {

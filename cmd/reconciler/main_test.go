@@ -19,6 +19,8 @@ import (
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"reconciler": func() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) },
+		"scrape":     scrape,
+		"frames":     frames,
 	})
 }
 
@@ -33,9 +35,10 @@ func TestScripts(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(script), ".txtar"), func(t *testing.T) {
 			t.Parallel()
 			ns := testns.New(t)
+			unpin(t, ns.Path())
 			testscript.Run(t, testscript.Params{
 				Files: []string{script},
-				Setup: func(e *testscript.Env) error { return setup(e, ns.Name) },
+				Setup: func(e *testscript.Env) error { return setup(e, ns) },
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){
 					"ip":         ip,
 					"exits":      exits,
@@ -50,9 +53,15 @@ func TestScripts(t *testing.T) {
 	}
 }
 
-func setup(e *testscript.Env, ns string) error {
-	e.Setenv("NS", ns)
-	e.Setenv("RECONCILER_NETNS", ns)
+func setup(e *testscript.Env, ns *testns.NS) error {
+	examples, err := filepath.Abs("../../examples")
+	if err != nil {
+		return err
+	}
+	e.Setenv("EXAMPLES", examples)
+	e.Setenv("PINS", pinsOf(ns.Path()))
+	e.Setenv("NS", ns.Name)
+	e.Setenv("RECONCILER_NETNS", ns.Name)
 	e.Setenv("RECONCILER_STATE_DIR", filepath.Join(e.WorkDir, "state"))
 	e.Setenv("RECONCILER_SOCKET", filepath.Join(e.WorkDir, "api.sock"))
 	e.Setenv("RECONCILER_METRICS", "")

@@ -44,9 +44,11 @@ func (c *cli) observeAll(ctx context.Context, h host, path []string) (observed.S
 	}
 	q := observed.Query{All: true}
 	if len(path) > 0 {
-		if q.Want, err = l.load(path[0]); err != nil {
+		want, err := l.load(path[0])
+		if err != nil {
 			return observed.State{}, exit(diffInvalid, err)
 		}
+		q.Want = l.planner.Resolve(ctx, want)
 	}
 	have, err := l.planner.Observe(ctx, q)
 	if err != nil {
@@ -96,33 +98,6 @@ func (c *cli) showCommand() *cobra.Command {
 	}
 	out := outputFlag(cmd.Flags(), "text", "json")
 	return c.observing(cmd, func(have observed.State) error { return c.printObjects(have.Objects.All(), out) })
-}
-
-func (c *cli) getCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "get", Args: cobra.NoArgs, Short: "List one kind of what this host holds",
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }, // what is no kind is an error
-	}
-	for _, k := range []struct {
-		name string
-		kind resource.Kind
-	}{
-		{"interfaces", resource.KindLink}, {"addresses", resource.KindAddress}, {"routes", resource.KindRoute},
-		{"rules", resource.KindRule}, {"neighbours", resource.KindNeighbour}, {"ports", resource.KindPort},
-	} {
-		list := &cobra.Command{Use: k.name, Args: cobra.NoArgs, Short: "List " + k.name}
-		out := outputFlag(list.Flags(), "text", "json")
-		cmd.AddCommand(c.observing(list, func(have observed.State) error {
-			var objects []resource.Object
-			for _, o := range have.Objects.All() {
-				if o.Key().Kind == k.kind {
-					objects = append(objects, o)
-				}
-			}
-			return c.printObjects(objects, out)
-		}))
-	}
-	return cmd
 }
 
 func (c *cli) printObjects(objects []resource.Object, out *output) error {

@@ -11,9 +11,9 @@ import (
 	"reconciler/internal/resource"
 )
 
-// fromFile are the drivers with what they observe taken from a file of
-// `reconciler observe`.
-func fromFile(path string) ([]driver.Driver, error) {
+// fromFile are drivers with what they observe taken from a file of `reconciler
+// observe`.
+func fromFile(path string, drivers []driver.Driver) ([]driver.Driver, error) {
 	var s observed.State
 	if err := readJSON(path, &s); err != nil {
 		return nil, err
@@ -22,8 +22,9 @@ func fromFile(path string) ([]driver.Driver, error) {
 		return nil, fmt.Errorf("read %s: it holds no objects", path)
 	}
 	var out []driver.Driver
-	for _, d := range checkers() {
+	for _, d := range drivers {
 		out = append(out, recorded{d, s})
+		s.Tallies = nil // they are of no driver: the first tells them
 	}
 	return out, nil
 }
@@ -42,12 +43,13 @@ func (r recorded) Observe(_ context.Context, q observed.Query) (observed.State, 
 			s.Objects.Put(o)
 		}
 	}
-	s.Blind = slices.Concat(s.Blind, unrecorded(q.Want, s))
+	s.Blind = slices.DeleteFunc(slices.Concat(s.Blind, unrecorded(q.Want, r.state)), func(b observed.Blind) bool { return b.Driver != r.Name() })
 	return s, nil
 }
 
-// unrecorded are the parameters that are wanted and not in the file: how they
-// are nobody knows. Those of a link that is not there are not there either.
+// unrecorded are the parameters and the contents of maps that are wanted and
+// not in the file: how they are nobody knows. Those of a link or a program that
+// is not there are not there either.
 func unrecorded(want *resource.Set, have observed.State) []observed.Blind {
 	if want == nil {
 		return nil
@@ -55,18 +57,35 @@ func unrecorded(want *resource.Set, have observed.State) []observed.Blind {
 	var blind []observed.Blind
 	bound, _ := diff.Bind(want, have)
 	for _, o := range bound.All() {
-		s, ok := o.Resource.(resource.Sysctl)
-		if !ok || have.Objects.Has(s.Key()) || s.Link != "" && !have.Objects.Has(resource.LinkKey(s.Link)) {
-			continue
+		switch r := o.Resource.(type) {
+		case resource.Sysctl:
+			if have.Objects.Has(r.Key()) || r.Link != "" && !have.Objects.Has(resource.LinkKey(r.Link)) {
+				continue
+			}
+			blind = append(blind, unknown(observed.Scope{Driver: r.Key().Driver, Kind: resource.KindSysctl, Parent: r.Link}, r.Path))
+		case resource.Map:
+			if have.Objects.Has(r.Key()) || !have.Objects.Has(r.Requires()[0]) {
+				continue
+			}
+			blind = append(blind, unknown(observed.Scope{Driver: r.Key().Driver, Kind: resource.KindMap}, "the contents of map "+r.Key().Name))
 		}
-		blind = append(blind, observed.Blind{
-			Scope:  observed.Scope{Driver: s.Key().Driver, Kind: resource.KindSysctl, Parent: s.Link},
-			Reason: s.Path + " is not in the file; `reconciler observe PATH` records what PATH names",
-		})
 	}
 	return blind
 }
 
+func unknown(scope observed.Scope, what string) observed.Blind {
+	return observed.Blind{Scope: scope, Reason: what + " is not in the file; `reconciler observe PATH` records what PATH names"}
+}
+
+// Resolve reaches the driver: what is in an object is no matter of a host.
+func (r recorded) Resolve(ctx context.Context, want *resource.Set) (*resource.Set, []diff.Note) {
+	if d, ok := r.Driver.(driver.Resolver); ok {
+		return d.Resolve(ctx, want)
+	}
+	return want, nil
+}
+
+// Annotate reaches the driver.
 func (r recorded) Annotate(have observed.State, plan *diff.Plan) {
 	if a, ok := r.Driver.(driver.Annotator); ok {
 		a.Annotate(have, plan)

@@ -88,6 +88,8 @@ func (w *writer) collect() {
 			w.route(r)
 		case resource.Rule:
 			w.rule(r)
+		case resource.Chain:
+			w.chain(r)
 		}
 	}
 }
@@ -109,6 +111,17 @@ func (w *writer) leaves(o resource.Object) bool {
 // daemons and protocols do.
 func byHand(origin string) bool {
 	return slices.Contains([]string{"", "unspec", "boot", "static", "0"}, origin)
+}
+
+// chain tells of a chain that it is there: of its programs the kernel knows the
+// code, not where it came from.
+func (w *writer) chain(c resource.Chain) {
+	var programs []string
+	for _, s := range c.Slots {
+		programs = append(programs, strings.TrimSpace(s.Program+" "+s.Version))
+	}
+	w.remark("chain %s on %s of %s (%s): where its programs came from is not known here; undeclared, it is removed",
+		c.Label, c.Hook, c.Link, strings.Join(programs, ", "))
 }
 
 // name is what a link may be called in the configuration.

@@ -73,6 +73,10 @@ func newLoop(e *Engine, c Config) *loop {
 		ask: make(chan struct{}, 1), answers: l.answering,
 	}
 	l.fetcher = newFetcher(c.Drivers)
+	l.sampling = newSampling(c.Drivers)
+	if c.Registry != nil {
+		c.Registry.MustRegister(l.sampling)
+	}
 	l.trees = trees{snapshots: c.Snapshots, drivers: c.Drivers, options: desired.Options{
 		Host: c.Host, Labels: c.Settings.Labels, Rescue: c.Settings.Rescue, Version: c.Version,
 	}}

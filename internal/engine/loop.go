@@ -15,13 +15,14 @@ import (
 // loop is all mutable state of the engine, and belongs to one goroutine.
 type loop struct {
 	Config
-	engine  *Engine
-	log     *slog.Logger
-	metrics *metrics
-	conds   *conditions
-	planner Planner
-	prober  *prober
-	trees   trees
+	engine   *Engine
+	log      *slog.Logger
+	metrics  *metrics
+	sampling *sampling
+	conds    *conditions
+	planner  Planner
+	prober   *prober
+	trees    trees
 
 	// triggers
 	deliveries chan source.Tree

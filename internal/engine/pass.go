@@ -98,6 +98,7 @@ func (l *loop) plan(ctx context.Context, all bool) (Planned, error) {
 	if err != nil {
 		return Planned{}, fmt.Errorf("plan revision %s: %w", short(l.use.rev.Revision), err)
 	}
+	l.sampling.wants(out.Bound)
 	l.rememberHold(revision, out.Guarded)
 	if len(out.Have.Blind) == 0 {
 		l.complete = true

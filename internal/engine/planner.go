@@ -69,12 +69,12 @@ type resolved struct {
 
 // lacks reports that something of a set is not on this host.
 func (p *Planner) lacks(ctx context.Context, want *resource.Set) bool {
-	p.resolve(ctx, want)
+	p.Resolve(ctx, want)
 	return len(p.resolved.keys) > 0
 }
 
-// resolve lets the drivers fill in what only they can tell.
-func (p *Planner) resolve(ctx context.Context, want *resource.Set) *resource.Set {
+// Resolve lets the drivers fill in what only they can tell.
+func (p *Planner) Resolve(ctx context.Context, want *resource.Set) *resource.Set {
 	p.resolved = resolved{}
 	for _, d := range p.Drivers {
 		r, ok := d.(driver.Resolver)
@@ -95,9 +95,10 @@ func (p *Planner) resolve(ctx context.Context, want *resource.Set) *resource.Set
 
 // Planned is a plan with what it was made from.
 type Planned struct {
-	Plan diff.Plan
-	Want *resource.Set // bound
-	Have observed.State
+	Plan  diff.Plan
+	Bound *resource.Set // what is wanted, with the names of the kernel
+	Want  *resource.Set // Bound, bent to the facts
+	Have  observed.State
 	// Guarded is how many deletions the guard holds; they are Notes.
 	Guarded int
 }
@@ -106,7 +107,7 @@ type Planned struct {
 // looked at and counted, for a person to read. The error says that nothing
 // could be planned at all; what could not be read is in Plan.Blind.
 func (p *Planner) Plan(ctx context.Context, want *resource.Set, all bool) (Planned, error) {
-	want = p.resolve(ctx, want)
+	want = p.Resolve(ctx, want)
 	out, err := p.look(ctx, want, observed.Query{Want: want, All: all})
 	if err != nil {
 		return Planned{}, err
@@ -157,7 +158,7 @@ func (p *Planner) look(ctx context.Context, want *resource.Set, q observed.Query
 	}
 	plan := last.plan
 	plan.Notes = slices.Concat(notes, plan.Notes)
-	return Planned{Plan: plan, Want: wanted, Have: last.have}, nil
+	return Planned{Plan: plan, Bound: last.bound, Want: wanted, Have: last.have}, nil
 }
 
 // bend fits what is bound to what the drivers can do and to the facts. With

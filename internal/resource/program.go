@@ -61,14 +61,20 @@ type MapLayout struct {
 	ValueSize  uint32 `json:"value-size"` // bytes
 	MaxEntries uint32 `json:"max-entries"`
 	Flags      uint32 `json:"flags,omitempty"`
-	// Entries is how many it holds; read for statistics only.
-	Entries int `json:"entries,omitempty"`
+
+	// What is read for statistics only.
+
+	Entries int    `json:"entries,omitempty"` // how many it holds
+	ID      uint32 `json:"id,omitempty"`      // the kernel's
+	Pin     string `json:"pin,omitempty"`     // the path that others find it by, where it has one
 }
 
 // Fate is what becomes of a map when a program is loaded anew, was being that
 // of the former version.
 func (n NewVersion) Fate(was, next MapLayout) (NewVersion, bool) {
-	was.Entries, next.Entries = 0, 0
+	for _, m := range []*MapLayout{&was, &next} {
+		m.Entries, m.ID, m.Pin = 0, 0, ""
+	}
 	same := was == next
 	sizes := was.Type == next.Type && was.KeySize == next.KeySize && was.ValueSize == next.ValueSize
 	switch {
@@ -130,6 +136,8 @@ type Program struct {
 	Layout []MapLayout `json:"layout,omitempty"`
 	// Loaded is when the kernel took it, since boot; 0 where it is not asked for.
 	Loaded time.Duration `json:"loaded,omitempty"`
+	// Pins is the directory of its pins; empty where it is not asked for.
+	Pins string `json:"pins,omitempty"`
 
 	// Damage is what is missing of an instance that was read back.
 	Damage []string `json:"damage,omitempty"`

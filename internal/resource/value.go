@@ -9,9 +9,9 @@ import (
 // scalar, a list or a mapping. What it means, the type tells that it is read
 // into.
 type Value struct {
-	Text   string       `json:"text,omitempty"`   // of a scalar
-	List   []Value      `json:"list,omitempty"`   // nil for none; empty for an empty list
-	Fields []NamedValue `json:"fields,omitempty"` // in the order in which they are written
+	Text   string       `json:"text,omitempty"`  // of a scalar
+	List   []Value      `json:"list,omitzero"`   // nil for none; empty for an empty list
+	Fields []NamedValue `json:"fields,omitzero"` // in the order in which they are written
 }
 
 // NamedValue is a field of a mapping, or a constant.

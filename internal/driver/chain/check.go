@@ -48,7 +48,13 @@ func checkProgram(p resource.Program) []driver.Fault {
 	if err := settle(spec, p); err != nil {
 		return []driver.Fault{{Code: "object-mismatch", Message: err.Error()}}
 	}
-	return nil
+	var faults []driver.Fault
+	for _, m := range p.Metrics {
+		if _, err := newMeter(m, spec); err != nil {
+			faults = append(faults, driver.Fault{Field: "metrics", Code: "metric", Message: "metric " + m.Name + ": " + err.Error()})
+		}
+	}
+	return faults
 }
 
 func checkMap(m resource.Map) []driver.Fault {

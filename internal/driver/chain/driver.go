@@ -64,16 +64,17 @@ type Driver struct {
 	cfg  Config
 	pins pins
 
-	mu      sync.Mutex // the watch looks beside the engine
-	parsed  map[string]*object
-	encoded map[resource.Key]*contents
-	ready   map[resource.Key]closer // made by Prepare and not yet used
-	places  map[resource.Key]string // the directory of each chain at the last look
-	seen    []resource.Chain        // the chains of ours at the last look
-	handle  *netlink.Handle         // nil before the first need
-	tcx     *bool                   // whether the kernel has it; nil before the first need
-	wanted  *resource.Set           // as it was named last
-	last    struct {                // of the last plain look
+	mu       sync.Mutex // the watch looks beside the engine
+	parsed   map[string]*object
+	encoded  map[resource.Key]*contents
+	ready    map[resource.Key]closer // made by Prepare and not yet used
+	places   map[resource.Key]string // the directory of each chain at the last look
+	seen     []resource.Chain        // the chains of ours at the last look
+	handle   *netlink.Handle         // nil before the first need
+	metering metering
+	tcx      *bool         // whether the kernel has it; nil before the first need
+	wanted   *resource.Set // as it was named last
+	last     struct {      // of the last plain look
 		want  *resource.Set
 		state observed.State
 	}
@@ -93,6 +94,7 @@ var (
 	_ driver.Fetcher   = (*Driver)(nil)
 	_ driver.Annotator = (*Driver)(nil)
 	_ driver.Watcher   = (*Driver)(nil)
+	_ driver.Sampler   = (*Driver)(nil)
 )
 
 const defaultBPFFS = "/sys/fs/bpf"
@@ -109,7 +111,7 @@ func Open(cfg Config) *Driver {
 	return &Driver{
 		cfg: cfg, pins: pins{mount: cfg.BPFFS, namespace: cfg.Namespace},
 		parsed: map[string]*object{}, encoded: map[resource.Key]*contents{}, ready: map[resource.Key]closer{},
-		places: map[resource.Key]string{},
+		places: map[resource.Key]string{}, metering: newMetering(),
 	}
 }
 
@@ -207,13 +209,16 @@ func (d *Driver) apply(ctx context.Context, op diff.Op) error {
 }
 
 func (d *Driver) remove(r resource.Resource) error {
+	var err error
 	switch from := r.(type) {
 	case resource.Program:
-		return d.removeProgram(from)
+		err = d.removeProgram(from)
 	case resource.Chain:
-		return d.removeChain(from)
+		err = d.removeChain(from)
+	default:
+		return nil // contents go with their map
 	}
-	return nil // contents go with their map
+	return errors.Join(err, d.pins.tidy(d.cfg.Cookie))
 }
 
 // drop gives back what was prepared and never applied.

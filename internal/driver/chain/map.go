@@ -145,29 +145,60 @@ func (c *contents) room(t ebpf.MapType, maxEntries uint32) error {
 
 // observeMaps reads the contents of the maps that are declared.
 func (d *Driver) observeMaps(s *observed.State, want *resource.Set) {
-	want.Each(func(_ resource.Key, o resource.Object) bool {
-		m, ok := o.Resource.(resource.Map)
-		if !ok {
-			return true
-		}
-		seen, there, err := d.readMap(m, want)
-		if err != nil {
+	for _, m := range d.declared(*s, want) {
+		seen, there, err := d.readMap(m.Map, m.program)
+		switch {
+		case err != nil:
 			s.Blind = append(s.Blind, observed.Blind{
 				Scope: observed.Scope{Driver: resource.ChainDriver, Kind: resource.KindMap}, Reason: fmt.Sprintf("map %s: %v", m.Key().Name, err),
 			})
+		case there:
+			s.Objects.Put(resource.Object{Resource: seen, Owner: resource.Ours})
+		}
+	}
+}
+
+// declaredMap is a map with the program that tells what its bytes mean.
+type declaredMap struct {
+	resource.Map
+	program resource.Program
+}
+
+// declared lists the maps that are declared. What is wanted has the names of
+// YAML: of a program one of whose instances is not there under its name, those
+// that run are taken for it.
+func (d *Driver) declared(s observed.State, want *resource.Set) []declaredMap {
+	var out []declaredMap
+	elsewhere := map[string]declaredMap{} // by program, digest and map
+	want.Each(func(_ resource.Key, o resource.Object) bool {
+		m, ok := o.Resource.(resource.Map)
+		if !ok || m.Digest == "" {
 			return true
 		}
-		if there {
-			s.Objects.Put(resource.Object{Resource: seen, Owner: resource.Ours})
+		k := m.Requires()[0]
+		of, _ := want.Get(k)
+		p, ok := of.Resource.(resource.Program)
+		switch {
+		case !ok:
+		case m.Link != "" && !s.Objects.Has(k):
+			elsewhere[p.Name+p.Digest+m.Name] = declaredMap{m, p}
+		default:
+			out = append(out, declaredMap{m, p})
 		}
 		return true
 	})
+	for _, m := range elsewhere {
+		for _, i := range d.instances() {
+			if i.program == m.Program && i.digest == m.Digest && i.link != "" && !want.Has(resource.ProgramKey(i.program, i.link, i.digest)) {
+				m.Link = i.link
+				out = append(out, m)
+			}
+		}
+	}
+	return out
 }
 
-func (d *Driver) readMap(m resource.Map, want *resource.Set) (resource.Map, bool, error) {
-	if m.Digest == "" {
-		return m, false, nil
-	}
+func (d *Driver) readMap(m resource.Map, p resource.Program) (resource.Map, bool, error) {
 	open, err := d.openMap(m)
 	if err != nil {
 		return m, false, nil // its program is damaged, or not there
@@ -175,11 +206,6 @@ func (d *Driver) readMap(m resource.Map, want *resource.Set) (resource.Map, bool
 	defer open.Close()
 	if m.Mode == resource.Initial && d.runs(m) {
 		return m, true, nil
-	}
-	o, _ := want.Get(resource.ProgramKey(m.Program, m.Link, m.Digest))
-	p, ok := o.Resource.(resource.Program)
-	if !ok {
-		return m, false, nil
 	}
 	c, err := d.encode(m, p)
 	if err != nil {

@@ -101,6 +101,16 @@ func (p pins) stale(cookie uint64) bool {
 	return slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, markPrefix) })
 }
 
+// tidy removes the directories of a namespace where nothing is pinned any more.
+func (p pins) tidy(cookie uint64) error {
+	err := errors.Join(removeEmpty(p.programs()), removeEmpty(p.chains()))
+	names, e := list(p.root())
+	if len(names) == 1 && names[0] == filepath.Base(p.mark(cookie)) {
+		return errors.Join(err, removeTree(p.root()))
+	}
+	return errors.Join(err, e)
+}
+
 func (p pins) mounted() error {
 	var fs unix.Statfs_t
 	if err := unix.Statfs(p.mount, &fs); err != nil {

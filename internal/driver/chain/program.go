@@ -314,6 +314,7 @@ func ignoreExists(err error) error {
 }
 
 func (d *Driver) removeProgram(p resource.Program) error {
+	d.lastWords(p)
 	dir := d.pins.program(p.Name, p.Link, p.Digest)
 	if err := removeTree(dir); err != nil {
 		return err

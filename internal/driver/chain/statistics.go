@@ -1,6 +1,9 @@
 package chain
 
 import (
+	"io/fs"
+	"path/filepath"
+
 	"github.com/cilium/ebpf"
 
 	"reconciler/internal/observed"
@@ -8,12 +11,13 @@ import (
 )
 
 // observeStatistics fills in what only people read: how often programs ran, how
-// old they are, how full their maps.
+// old they are, how full their maps, and where others find those.
 func (d *Driver) observeStatistics(s *observed.State) {
+	pinned := d.foundByOthers()
 	for _, o := range s.Objects.All() {
 		switch r := o.Resource.(type) {
 		case resource.Program:
-			o.Resource = d.programStatistics(r)
+			o.Resource = d.programStatistics(r, pinned)
 		case resource.Chain:
 			o.Resource = slotStatistics(r)
 		default:
@@ -38,20 +42,13 @@ func slotStatistics(c resource.Chain) resource.Chain {
 	return c
 }
 
-func (d *Driver) programStatistics(p resource.Program) resource.Program {
-	dir := d.pins.program(p.Name, p.Link, p.Digest)
+func (d *Driver) programStatistics(p resource.Program, pinned map[ebpf.MapID]string) resource.Program {
+	p.Pins = d.pins.program(p.Name, p.Link, p.Digest)
 	for i := range p.Layout {
-		m, err := ebpf.LoadPinnedMap(mapPin(dir, p.Layout[i].Name), nil)
-		if err != nil {
-			continue
-		}
-		if holdsEntries(m.Type()) && !isArray(m.Type()) {
-			_ = each(m, func(_, _ []byte) { p.Layout[i].Entries++ }) // a count that stops short is still one
-		}
-		m.Close()
+		mapStatistics(&p.Layout[i], mapPin(p.Pins, p.Layout[i].Name), pinned)
 	}
 	for _, f := range p.Functions {
-		prog, err := ebpf.LoadPinnedProgram(functionPin(dir, f), nil)
+		prog, err := ebpf.LoadPinnedProgram(functionPin(p.Pins, f), nil)
 		if err != nil {
 			continue
 		}
@@ -62,5 +59,66 @@ func (d *Driver) programStatistics(p resource.Program) resource.Program {
 		}
 		prog.Close()
 	}
+	for _, c := range d.chainsSeen() {
+		for _, s := range c.Slots {
+			if p.Version == "" && s.Program == p.Name && s.Link == p.Link && s.Digest == p.Digest {
+				p.Version = s.Version
+			}
+		}
+	}
 	return p
+}
+
+func mapStatistics(l *resource.MapLayout, pin string, pinned map[ebpf.MapID]string) {
+	m, err := ebpf.LoadPinnedMap(pin, nil)
+	if err != nil {
+		return // told as damage
+	}
+	defer m.Close()
+	if holdsEntries(m.Type()) && !isArray(m.Type()) {
+		_ = each(m, func(_, _ []byte) { l.Entries++ }) // a count that stops short is still one
+	}
+	id := mapID(m)
+	l.ID, l.Pin = uint32(id), pinned[id]
+}
+
+// mapID is the kernel's id of a map; 0 where it tells none.
+func mapID(m *ebpf.Map) ebpf.MapID {
+	info, err := m.Info()
+	if err != nil {
+		return 0
+	}
+	id, _ := info.ID()
+	return id
+}
+
+// maxPins bounds how many pins are looked at.
+const maxPins = 10_000
+
+// foundByOthers are the pins of maps that are no program's of ours, by the map:
+// those that YAML names, and what else is on the file system.
+func (d *Driver) foundByOthers() map[ebpf.MapID]string {
+	out := map[ebpf.MapID]string{}
+	ours, looked := filepath.Join(d.cfg.BPFFS, "reconciler"), 0
+	_ = filepath.WalkDir(d.cfg.BPFFS, func(path string, e fs.DirEntry, err error) error {
+		if looked++; err != nil || looked > maxPins {
+			return fs.SkipAll // some are better than none
+		}
+		if e.IsDir() {
+			if path == d.pins.programs() || path == d.pins.chains() || filepath.Dir(path) == ours && path != d.pins.root() {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		m, err := ebpf.LoadPinnedMap(path, &ebpf.LoadPinOptions{ReadOnly: true})
+		if err != nil {
+			return nil // something else
+		}
+		if id := mapID(m); out[id] == "" {
+			out[id] = path
+		}
+		m.Close()
+		return nil
+	})
+	return out
 }

@@ -25,6 +25,7 @@ func (d *Driver) Watch(ctx context.Context, changed func(...resource.Key)) error
 			if keys := d.recheck(ctx); len(keys) > 0 {
 				changed(keys...)
 			}
+			d.tick()
 		}
 	}
 }
@@ -42,6 +43,13 @@ func (d *Driver) recheck(ctx context.Context) []resource.Key {
 		return nil
 	}
 	return differing(d.last.state.Objects, now.Objects)
+}
+
+// tick measures what is published over time.
+func (d *Driver) tick() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.measure(time.Now(), true)
 }
 
 func differing(a, b *resource.Set) []resource.Key {

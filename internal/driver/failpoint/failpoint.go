@@ -116,3 +116,11 @@ func (w *wrapped) Watch(ctx context.Context, changed func(...resource.Key)) erro
 	<-ctx.Done()
 	return nil
 }
+
+// Samples reaches the driver.
+func (w *wrapped) Samples(want *resource.Set) []driver.Sample {
+	if s, ok := w.Driver.(driver.Sampler); ok {
+		return s.Samples(want)
+	}
+	return nil
+}

@@ -1,0 +1,292 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"reconciler/internal/observed"
+	"reconciler/internal/resource"
+)
+
+func (c *cli) getCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "get", Args: cobra.NoArgs, Short: "List one kind of what this host holds",
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }, // what is no kind is an error
+	}
+	for _, k := range []struct {
+		name string
+		kind resource.Kind
+	}{
+		{"interfaces", resource.KindLink}, {"addresses", resource.KindAddress}, {"routes", resource.KindRoute},
+		{"rules", resource.KindRule}, {"neighbours", resource.KindNeighbour}, {"ports", resource.KindPort},
+	} {
+		list := &cobra.Command{Use: k.name, Args: cobra.NoArgs, Short: "List " + k.name}
+		out := outputFlag(list.Flags(), "text", "json")
+		cmd.AddCommand(c.observing(list, func(have observed.State) error { return c.printObjects(ofKind(have, k.kind), out) }))
+	}
+	cmd.AddCommand(c.getChainsCommand(), c.getProgramsCommand(), c.getMapsCommand())
+	return cmd
+}
+
+func ofKind(have observed.State, kind resource.Kind) []resource.Object {
+	var objects []resource.Object
+	for _, o := range have.Objects.All() {
+		if o.Key().Kind == kind {
+			objects = append(objects, o)
+		}
+	}
+	return objects
+}
+
+func (c *cli) getChainsCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "chains", Args: cobra.NoArgs, Short: "List chains, program by program, with what they cost",
+		Long: "List chains, program by program: version, digest, the kernel's id, and where the kernel's statistics are on\n" +
+			"(sysctl kernel.bpf_stats_enabled) how often it ran and how long it took. A line that begins with ! is damage.",
+	}
+	out := outputFlag(cmd.Flags(), "text", "json")
+	return c.observing(cmd, func(have observed.State) error {
+		chains := ofKind(have, resource.KindChain)
+		if out.isJSON() {
+			return c.printObjects(chains, out)
+		}
+		for _, o := range chains {
+			c.printChain(o.Resource.(resource.Chain), o.Owner)
+		}
+		if len(chains) > 0 && !statisticsOn() {
+			c.printf("statistics are off: sysctl -w kernel.bpf_stats_enabled=1 counts runs and nanoseconds")
+		}
+		return nil
+	})
+}
+
+// statisticsOn reports that the kernel counts how often programs run.
+func statisticsOn() bool {
+	text, err := os.ReadFile("/proc/sys/kernel/bpf_stats_enabled")
+	return err == nil && strings.TrimSpace(string(text)) == "1"
+}
+
+func (c *cli) printChain(chain resource.Chain, owner resource.Owner) {
+	c.printf("%s", strings.Join(chainWords(chain, owner), "  "))
+	var rows [][]string
+	for i, s := range chain.Slots {
+		runs, each := cost(s)
+		rows = append(rows, []string{
+			fmt.Sprintf("  %2d", i), resource.Instance(s.Program, s.Link), orElse(s.Version, "-"), resource.ShortDigest(s.Digest),
+			fmt.Sprintf("id %d", s.ID), runs, each, proceed(chain.Hook, s),
+		})
+	}
+	c.table(rows)
+	for _, d := range chain.Seen.Damage {
+		c.printf("   ! %s", d)
+	}
+}
+
+func chainWords(chain resource.Chain, owner resource.Owner) []string {
+	words := []string{chain.Link, string(chain.Hook), orElse(chain.Seen.Attach, "detached")}
+	if chain.Seen.Auto && chain.Mode == resource.Generic {
+		words[2] += " (degraded)"
+	}
+	if chain.Label != "" {
+		words = append(words, "chain "+chain.Label)
+	}
+	if chain.Seen.Generation != 0 {
+		words = append(words, fmt.Sprintf("gen %d", chain.Seen.Generation))
+	}
+	switch {
+	case owner == resource.Foreign:
+		words = append(words, fmt.Sprintf("foreign program %d", chain.Seen.Dispatcher))
+	case chain.Seen.Dispatcher != 0:
+		words = append(words, fmt.Sprintf("dispatcher %d", chain.Seen.Dispatcher))
+	}
+	if chain.Bypass != "" {
+		words = append(words, "bypass "+chain.Bypass)
+	}
+	return words
+}
+
+// cost is how often a program ran, and what one packet took.
+func cost(s resource.Slot) (runs, each string) {
+	if s.Runs == 0 {
+		return "", ""
+	}
+	return fmt.Sprintf("%d runs", s.Runs), fmt.Sprintf("%d ns", uint64(s.RunTime)/s.Runs)
+}
+
+func proceed(h resource.Hook, s resource.Slot) string {
+	if s.Proceed == h.DefaultProceed() {
+		return ""
+	}
+	return "proceed-on [" + h.Text(s.Proceed) + "]"
+}
+
+func (c *cli) getProgramsCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "programs", Args: cobra.NoArgs, Short: "List programs that are loaded, with their maps and pins",
+		Long: "List programs that are loaded, with their maps: how full they are, the kernel's id, and the pin by which\n" +
+			"others find them. A line that begins with ! is damage.",
+	}
+	out := outputFlag(cmd.Flags(), "text", "json")
+	return c.observing(cmd, func(have observed.State) error {
+		programs := ofKind(have, resource.KindProgram)
+		if out.isJSON() {
+			return c.printObjects(programs, out)
+		}
+		for _, o := range programs {
+			c.printProgram(o.Resource.(resource.Program))
+		}
+		return nil
+	})
+}
+
+func (c *cli) printProgram(p resource.Program) {
+	words := []string{resource.Instance(p.Name, p.Link), orElse(p.Version, "-"), resource.ShortDigest(p.Digest)}
+	if len(p.Functions) > 0 {
+		words = append(words, "functions "+strings.Join(p.Functions, " "))
+	}
+	if p.Loaded != 0 {
+		words = append(words, "loaded "+age(p.Loaded)+" ago")
+	}
+	c.printf("%s", strings.Join(words, "  "))
+	var rows [][]string
+	for _, m := range p.Layout {
+		if !strings.HasPrefix(m.Name, ".") { // variables of the program
+			rows = append(rows, mapColumns("  "+m.Name, m))
+		}
+	}
+	c.table(rows)
+	if p.Pins != "" {
+		c.printf("  pins %s", p.Pins)
+	}
+	for _, d := range p.Damage {
+		c.printf("   ! %s", d)
+	}
+}
+
+// mapColumns is a map on a line of a table.
+func mapColumns(name string, m resource.MapLayout) []string {
+	return []string{name, m.Type, fill(m), fmt.Sprintf("id %d", m.ID), m.Pin}
+}
+
+// fill is how many entries a map has, of how many. All of an array are there.
+func fill(m resource.MapLayout) string {
+	if strings.HasSuffix(m.Type, "Array") {
+		return fmt.Sprint(m.MaxEntries)
+	}
+	return fmt.Sprintf("%d/%d", m.Entries, m.MaxEntries)
+}
+
+// table prints rows with their columns below each other. A column that is empty
+// everywhere takes no room.
+func (c *cli) table(rows [][]string) {
+	var width []int
+	for _, row := range rows {
+		for i, cell := range row {
+			if i == len(width) {
+				width = append(width, 0)
+			}
+			width[i] = max(width[i], len(cell))
+		}
+	}
+	for _, row := range rows {
+		line := ""
+		for i, cell := range row {
+			if width[i] > 0 {
+				line += pad(cell, width[i]+2)
+			}
+		}
+		c.printf("%s", strings.TrimRight(line, " "))
+	}
+}
+
+// age is how long ago a time since boot was, as people say it.
+func age(since time.Duration) string {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
+		return "?"
+	}
+	d := max(0, time.Duration(now.Nano())-since)
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", d/time.Second)
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", d/time.Minute)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", d/time.Hour)
+	}
+	return fmt.Sprintf("%dd", d/(24*time.Hour))
+}
+
+// mapReport is a map of an instance, and what it is declared to hold as it was
+// read back.
+type mapReport struct {
+	Instance string `json:"instance"`
+	Digest   string `json:"digest"`
+	resource.MapLayout
+	Mode     resource.MapMode    `json:"mode,omitempty"`
+	Declared []resource.MapEntry `json:"declared,omitempty"`
+}
+
+func (c *cli) getMapsCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "maps [PATH]", Args: cobra.MaximumNArgs(1), Short: "List maps of programs, and what they hold of what a tree declares",
+		Long: "List maps of programs. With PATH also the entries that this tree declares, as they were read back:\n" +
+			"what they mean only the object tells, which the tree names.",
+	}
+	out := outputFlag(cmd.Flags(), "text", "json")
+	return c.observing(cmd, func(have observed.State) error {
+		maps := mapReports(have)
+		if out.isJSON() {
+			return c.json(maps)
+		}
+		c.printMaps(maps)
+		return nil
+	})
+}
+
+func mapReports(have observed.State) []mapReport {
+	out := []mapReport{}
+	for _, o := range ofKind(have, resource.KindProgram) {
+		p := o.Resource.(resource.Program)
+		for _, l := range p.Layout {
+			if strings.HasPrefix(l.Name, ".") {
+				continue
+			}
+			r := mapReport{Instance: resource.Instance(p.Name, p.Link), Digest: p.Digest, MapLayout: l}
+			declared, _ := have.Objects.Get(resource.Map{Program: p.Name, Link: p.Link, Digest: p.Digest, Name: l.Name}.Key())
+			if m, ok := declared.Resource.(resource.Map); ok {
+				r.Mode, r.Declared = m.Mode, m.Entries
+			}
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// mostEntries is how many entries of a map are shown to people.
+const mostEntries = 40
+
+func (c *cli) printMaps(maps []mapReport) {
+	var rows [][]string
+	for _, m := range maps {
+		rows = append(rows, mapColumns(m.Instance+"/"+m.Name, m.MapLayout))
+	}
+	c.table(rows)
+	for _, m := range maps {
+		if len(m.Declared) == 0 {
+			continue
+		}
+		c.printf("\n%s/%s  %s", m.Instance, m.Name, orElse(string(m.Mode), string(resource.Merge)))
+		for _, e := range m.Declared[:min(len(m.Declared), mostEntries)] {
+			c.printf("  %s: %s", e.Key, e.Value)
+		}
+		if more := len(m.Declared) - mostEntries; more > 0 {
+			c.printf("  and %d more (-o json has them)", more)
+		}
+	}
+}
