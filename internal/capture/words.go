@@ -25,6 +25,8 @@ func addressBeyond(a resource.Address) string {
 		return "no unicast address"
 	case a.Prefix.Addr().Is4() && !slices.Contains(scopes, a.Scope):
 		return "scope " + string(a.Scope)
+	case a.Expires:
+		return "a lifetime: it is dynamic"
 	}
 	return ""
 }
