@@ -52,6 +52,8 @@ func routeBeyond(r resource.Route) string {
 
 func ruleBeyond(r resource.Rule) string {
 	switch {
+	case r.Twin != 0:
+		return "the priority of another one"
 	case r.Other != "":
 		return r.Other
 	case !slices.Contains(ruleActions, r.Action):
