@@ -87,9 +87,11 @@ func (a *addressYAML) scope() string {
 func unusable(a netip.Addr) *strict.Problem {
 	switch {
 	case a.IsUnspecified():
-		return strict.Problemf("bad-address", "%s is no address of a link", a)
+		return strict.Problemf("bad-address", "%s is no address of a link", a).
+			Hinted("write one of the host with its length, as 192.0.2.1/24")
 	case a.IsMulticast():
-		return strict.Problemf("bad-address", "%s is a multicast address", a)
+		return strict.Problemf("bad-address", "%s is a multicast address", a).
+			Hinted("programs join groups; a link has none of its own")
 	}
 	return nil
 }
@@ -116,7 +118,8 @@ func (b *builder) addressesOverall() {
 			}
 			d := declaredAddress{e.Name, p, a.Address.At()}
 			if other, had := first[p.Addr()]; had && other.link != e.Name {
-				b.fault(d.at, "same-address", "%s is also on %s, at %s", p.Addr(), other.link, other.at.Pos)
+				b.fault(d.at, "same-address", "%s is also on %s, at %s", p.Addr(), other.link, other.at.Pos).
+					Hinted("keep it on one of them, or give each its peer on point-to-point links")
 				continue
 			}
 			first[p.Addr()] = d
