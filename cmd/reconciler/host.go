@@ -88,6 +88,7 @@ type local struct {
 	settings settings
 	stateDir string
 	revision string // of the tree that was loaded
+	refused  string // the revision of an apply that we took back, for want of a confirmation
 	dir      *state.Dir
 	drivers  []driver.Driver
 	planner  engine.Planner

@@ -192,7 +192,7 @@ func (d *daemon) makeEngine() error {
 		Source: src, Snapshots: store, Records: d.dir, Drivers: d.drivers, Settings: s,
 		Host: d.settings.Hostname, Version: version,
 		Log: d.cli.log, Registry: d.registry, Notify: engine.SystemdNotifier(os.Getenv),
-		Namespace: namespace,
+		Namespace: namespace, Refused: d.refused,
 	})
 	return err
 }
