@@ -28,14 +28,28 @@ type host struct {
 }
 
 func (h *host) flags(f *pflag.FlagSet) {
-	h.daemonFlags(f)
+	h.localFlags(f)
+	h.socketFlag(f)
+}
+
+// localFlags are enough for who never asks the daemon.
+func (h *host) localFlags(f *pflag.FlagSet) {
+	h.agentFlag(f)
 	f.StringVar(&h.name, "host", "", "resolve the layers for this host (default: its name)")
 	f.StringVar(&h.stateDir, "state-dir", "", "where state is kept (default "+agent.Default().StateDir+")")
 }
 
 // daemonFlags are enough for who only asks the daemon.
 func (h *host) daemonFlags(f *pflag.FlagSet) {
+	h.agentFlag(f)
+	h.socketFlag(f)
+}
+
+func (h *host) agentFlag(f *pflag.FlagSet) {
 	f.StringVar(&h.agentConfig, "agent-config", "", "the agent's own settings (default "+agent.Path+", where it exists)")
+}
+
+func (h *host) socketFlag(f *pflag.FlagSet) {
 	f.StringVar(&h.socket, "socket", "", "the daemon's unix socket (default "+agent.Default().Socket+", or with --netns NAME "+socketOf("NAME")+")")
 }
 
@@ -74,6 +88,7 @@ type local struct {
 	settings settings
 	stateDir string
 	revision string // of the tree that was loaded
+	refused  string // the revision of an apply that we took back, for want of a confirmation
 	dir      *state.Dir
 	drivers  []driver.Driver
 	planner  engine.Planner

@@ -18,7 +18,7 @@ import (
 // observing is a command that reads everything back and changes nothing.
 func (c *cli) observing(cmd *cobra.Command, then func(observed.State) error) *cobra.Command {
 	var h host
-	h.flags(cmd.Flags())
+	h.localFlags(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		have, err := c.observeAll(cmd.Context(), h, args)
 		if err != nil {

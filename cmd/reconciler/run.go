@@ -65,6 +65,12 @@ func (c *cli) runCommand() *cobra.Command {
 	return cmd
 }
 
+// More often than this the daemon would do little else.
+const (
+	leastPoll   = 100 * time.Millisecond
+	leastResync = time.Second
+)
+
 // over puts the flags that were given over the settings.
 func (o runOptions) over(s *settings, changed func(string) bool) error {
 	switch {
@@ -78,17 +84,34 @@ func (o runOptions) over(s *settings, changed func(string) bool) error {
 	case s.Source.Git == nil && s.Source.Dir == "":
 		return errors.New("nothing to follow: give --git URL or --dir PATH, or source: in the agent's file")
 	}
+	for _, name := range []string{"ref", "path", "token-file"} {
+		if changed(name) && s.Source.Git == nil {
+			return fmt.Errorf("--%s is about a repository, and the source is the directory %s", name, s.Source.Dir)
+		}
+	}
 	if g := s.Source.Git; g != nil {
 		g.Ref, g.Path, g.TokenFile = orElse(o.git.Ref, g.Ref), orElse(o.git.Path, g.Path), orElse(o.git.TokenFile, g.TokenFile)
 	}
-	if changed("poll") {
-		s.Source.Poll = o.poll
+	return o.policy(s, changed)
+}
+
+// policy is over for what does not name the source.
+func (o runOptions) policy(s *settings, changed func(string) bool) error {
+	for _, d := range []struct {
+		name         string
+		given, least time.Duration
+		to           *time.Duration
+	}{{"poll", o.poll, leastPoll, &s.Source.Poll}, {"resync", o.resync, leastResync, &s.Resync}} {
+		if !changed(d.name) {
+			continue
+		}
+		if d.given < d.least {
+			return fmt.Errorf("--%s %s is too often: want %s or more", d.name, d.given, d.least)
+		}
+		*d.to = d.given
 	}
 	if changed("metrics") {
 		s.Metrics = o.metrics
-	}
-	if changed("resync") {
-		s.Resync = o.resync
 	}
 	if changed("mode") {
 		s.Mode = agent.Mode(o.mode)
@@ -169,7 +192,7 @@ func (d *daemon) makeEngine() error {
 		Source: src, Snapshots: store, Records: d.dir, Drivers: d.drivers, Settings: s,
 		Host: d.settings.Hostname, Version: version,
 		Log: d.cli.log, Registry: d.registry, Notify: engine.SystemdNotifier(os.Getenv),
-		Namespace: namespace,
+		Namespace: namespace, Refused: d.refused,
 	})
 	return err
 }

@@ -36,6 +36,7 @@ const (
 // pendingUndo is the record of how to put the former state back.
 type pendingUndo struct {
 	ID       string     `json:"id"`
+	Revision string     `json:"revision,omitempty"` // of the tree that was applied
 	Deadline time.Time  `json:"deadline"`
 	Undo     apply.Undo `json:"undo"`
 }
@@ -51,7 +52,7 @@ type undone struct {
 // change. The helper has a session of its own: it outlives us and ssh.
 func (a *applying) startUndo() (*pendingUndo, error) {
 	p := &pendingUndo{
-		ID: rand.Text(), Deadline: time.Now().Add(a.options.confirm), Undo: apply.NewUndo(a.planned.Plan, a.planned.Have),
+		ID: rand.Text(), Revision: a.revision, Deadline: time.Now().Add(a.options.confirm), Undo: apply.NewUndo(a.planned.Plan, a.planned.Have),
 	}
 	text, err := json.Marshal(p)
 	if err != nil {
@@ -201,6 +202,7 @@ func (l *local) revert(ctx context.Context) error {
 		return err
 	}
 	l.cli.log.Warn("putting the former state back", "deadline", p.Deadline)
+	l.refused = p.Revision
 	done := undone{ID: p.ID, Time: time.Now()}
 	err = l.carryOut(ctx, p.Undo)
 	if err != nil {

@@ -93,6 +93,9 @@ func TestRun(t *testing.T) {
 			if got := fmt.Sprint(d.batches); got != c.batches {
 				t.Errorf("batches %s, want %s", got, c.batches)
 			}
+			if told := diff.Count(c.plan).Batches; c.fail+c.failPrep == "" && (report.Batches != told || len(d.batches) != told) {
+				t.Errorf("%d batches, and the plan tells of %d", report.Batches, told)
+			}
 			if got := outcomes(report); got != c.outcomes {
 				t.Errorf("outcomes %s, want %s", got, c.outcomes)
 			}

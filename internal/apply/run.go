@@ -66,26 +66,16 @@ func (r *runner) prepare() {
 // the index of the next one.
 func (r *runner) batch(start int) int {
 	ops := r.report.Plan.Ops
-	name := ops[start].Key.Driver
-	var index []int
-	i := start
-	for ; i < len(ops) && ops[i].Key.Driver == name; i++ {
-		if waitsSince(&ops[i], start) && r.pending(&ops[i], index) {
-			break
-		}
-		if r.ready(i) {
-			index = append(index, i)
-		}
-	}
+	index, next := diff.Batch(ops, start, r.ready)
 	if len(index) == 0 {
-		return i
+		return next
 	}
-	ready := ops[start:i] // not copied where it is all of them: plans are long
+	ready := ops[start:next] // not copied where it is all of them: plans are long
 	if len(index) < len(ready) {
 		ready = pick(ops, index)
 	}
-	r.apply(name, ready, index)
-	return i
+	r.apply(ops[start].Key.Driver, ready, index)
+	return next
 }
 
 func pick(ops []diff.Op, index []int) []diff.Op {
@@ -94,23 +84,6 @@ func pick(ops []diff.Op, index []int) []diff.Op {
 		some[n] = ops[i]
 	}
 	return some
-}
-
-// waitsSince reports that an operation waits for one of this batch at all.
-func waitsSince(op *diff.Op, start int) bool {
-	return len(op.After) > 0 && op.After[len(op.After)-1] >= start
-}
-
-// pending reports that an operation waits for one that is in the batch.
-func (r *runner) pending(op *diff.Op, batch []int) bool {
-	for _, first := range op.After {
-		for at := len(batch) - 1; at >= 0 && batch[at] >= first; at-- {
-			if batch[at] == first {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // ready reports whether an operation can be done; it marks the blocked.

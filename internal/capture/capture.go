@@ -145,11 +145,16 @@ func (w *writer) address(a resource.Address) {
 		return
 	}
 	ip := a.Prefix.Addr()
-	if other, taken := w.addrs[ip]; taken && other != a.Link && !ip.IsLinkLocalUnicast() {
+	if other, taken := w.addrs[ip]; taken && other != a.Link && !ip.IsLinkLocalUnicast() && !a.Peer.IsValid() {
 		w.remark("address %s of %s: it is on %s as well", a.Prefix, a.Link, other)
 		return
 	}
-	w.addrs[ip] = a.Link
+	if !a.Peer.IsValid() {
+		w.addrs[ip] = a.Link
+	}
+	if a.Other != "" {
+		w.remark("%s of address %s", a.Other, a.Key().Name)
+	}
 	on.addresses = append(on.addresses, a)
 }
 

@@ -177,13 +177,16 @@ func addresses(list []resource.Address) []string {
 	slices.SortStableFunc(list, func(a, b resource.Address) int { return compareBool(a.Secondary, b.Secondary) })
 	var out []string
 	for _, a := range list {
-		if a.Prefix.Addr().Is6() || a.Scope == "global" || a.Scope == "" {
-			out = append(out, scalar(a.Prefix.String()))
-			continue
-		}
 		var m mapping
 		m.add("address", a.Prefix.String())
-		m.add("scope", string(a.Scope))
+		addAddr(&m, "peer", a.Peer)
+		if a.Prefix.Addr().Is4() && a.Scope != "global" && a.Scope != "" {
+			m.add("scope", string(a.Scope))
+		}
+		if len(m) == 1 {
+			out = append(out, m[0].value)
+			continue
+		}
 		out = append(out, m.flow())
 	}
 	return out

@@ -25,6 +25,8 @@ func addressBeyond(a resource.Address) string {
 		return "no unicast address"
 	case a.Prefix.Addr().Is4() && !slices.Contains(scopes, a.Scope):
 		return "scope " + string(a.Scope)
+	case a.Expires:
+		return "a lifetime: it is dynamic"
 	}
 	return ""
 }
@@ -50,6 +52,8 @@ func routeBeyond(r resource.Route) string {
 
 func ruleBeyond(r resource.Rule) string {
 	switch {
+	case r.Twin != 0:
+		return "the priority of another one"
 	case r.Other != "":
 		return r.Other
 	case !slices.Contains(ruleActions, r.Action):

@@ -49,7 +49,8 @@ func (*document) UnknownKey(key string) *strict.Problem {
 	case slices.Contains(treeKeys, key):
 		return strict.Problemf("unknown-key", "%s: belongs into reconciler.yaml at the root of the tree", key)
 	case slices.Contains(agentKeys, key):
-		return strict.Problemf("unknown-key", "%s: belongs into the agent's own file, on the host", key)
+		return strict.Problemf("unknown-key", "%s: belongs into the agent's own file, on the host", key).
+			Hinted("/etc/reconciler/agent.yaml")
 	}
 	return nil
 }

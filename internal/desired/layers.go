@@ -184,7 +184,8 @@ func (t *tree) fill(p strict.V[string], labels map[string]string) (string, bool)
 		value, has := labels[s[1:len(s)-1]]
 		if !has {
 			ok = false
-			t.report.At(p.At(), strict.Problemf("undefined-label", "this host has no label %s", s[1:len(s)-1]))
+			t.report.At(p.At(), strict.Problemf("undefined-label", "this host has no label %s", s[1:len(s)-1]).
+				Hinted("give it under labels: in the agent's file"))
 		}
 		return value
 	})
@@ -258,13 +259,15 @@ func (t *tree) hosts() []string {
 func (t *tree) checkOwn() {
 	for _, y := range t.own.Layers {
 		if y.Path.Ok() && !validLayer(y.Path.Val) {
-			t.report.At(y.Path.At(), strict.Problemf("bad-path", "%q is no directory below the root of the tree", y.Path.Val))
+			t.report.At(y.Path.At(), strict.Problemf("bad-path", "%q is no directory below the root of the tree", y.Path.Val).
+				Hinted("a/b, without . and .."))
 		}
 	}
 	for _, e := range t.own.Fleet {
 		for _, l := range e.Val {
 			if l.Name == "hostname" {
-				t.report.AtKey(l.Key, strict.Problemf("bad-name", "hostname is the name of the host, not a label"))
+				t.report.AtKey(l.Key, strict.Problemf("bad-name", "hostname is the name of the host, not a label").
+					Hinted("write {hostname} in a path; it is always known"))
 			}
 		}
 	}

@@ -37,7 +37,8 @@ const minIPv6MTU = 1280 // RFC 8200, section 5
 func (b *builder) checkSmallMTU(name string, y *linkYAML) {
 	for _, a := range y.Addresses {
 		if a.Address.Ok() && a.Address.Val.Addr().Is6() {
-			b.fault(y.MTU.At(), "mtu-ipv6", "%s has IPv6 addresses, which need an mtu of at least %d", name, minIPv6MTU)
+			b.fault(y.MTU.At(), "mtu-ipv6", "%s has IPv6 addresses, which need an mtu of at least %d", name, minIPv6MTU).
+				Hinted("raise it, or leave the IPv6 addresses out")
 			return
 		}
 	}
@@ -55,7 +56,8 @@ func (b *builder) checkMatch(y *linkYAML) {
 		b.fault(m.Name.At(), "bad-glob", "%q is not a glob", m.Name.Val).Hinted("an opened [ needs its ]")
 	}
 	if y.Kind.Given() {
-		b.fault(m.At(), "match-kind", "match is for links that exist, and kind for those that are made")
+		b.fault(m.At(), "match-kind", "match is for links that exist, and kind for those that are made").
+			Hinted("leave one of them out")
 	}
 }
 
@@ -70,7 +72,8 @@ func (b *builder) checkKind(y *linkYAML) {
 			b.fault(s.at, "wrong-section", "%s: without kind: %s", s.kind, s.kind).
 				Hinted("add kind: %s; an existing link keeps what its kind gave it", s.kind)
 		case s.kind != y.Kind.Val:
-			b.fault(s.at, "wrong-section", "%s: belongs to kind %s, this is a %s", s.kind, s.kind, y.Kind.Val)
+			b.fault(s.at, "wrong-section", "%s: belongs to kind %s, this is a %s", s.kind, s.kind, y.Kind.Val).
+				Hinted("leave it out, or write kind: %s", s.kind)
 		}
 	}
 	if y.Kind.Ok() {
@@ -129,7 +132,8 @@ func (b *builder) checkParent(y *linkYAML) {
 	switch {
 	case slices.Contains(must, y.Kind.Val):
 		if !y.Parent.Given() {
-			b.fault(y.Kind.At(), "missing-key", "kind %s needs a parent", y.Kind.Val)
+			b.fault(y.Kind.At(), "missing-key", "kind %s needs a parent", y.Kind.Val).
+				Hinted("add parent: and the link that it stands on")
 		}
 	case y.Parent.Given() && !slices.Contains(may, y.Kind.Val):
 		b.fault(y.Parent.At(), "wrong-section", "a link of this kind has no parent").

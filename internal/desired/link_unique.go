@@ -12,7 +12,8 @@ func (b *builder) linksOverall() {
 		}
 		if v := y.VXLAN; v != nil && y.Kind.Val == "vxlan" && v.ID.Ok() {
 			if first, again := once(tunnels, v.end(), e.Name); again {
-				b.fault(v.ID.At(), "vxlan-twice", "%s has this id on this port; the kernel makes one of them", first)
+				b.fault(v.ID.At(), "vxlan-twice", "%s has this id on this port; the kernel makes one of them", first).
+					Hinted("give one another id or port")
 			}
 		}
 	}

@@ -94,7 +94,7 @@ func (b *builder) checkRoute(y *routeYAML, r resource.Route) {
 		b.fault(y.Family.At(), "family", "the route is %s", f)
 	}
 	if f == resource.IPv6 && y.MTU.Ok() && y.MTU.Val < minIPv6MTU {
-		b.fault(y.MTU.At(), "mtu-ipv6", "IPv6 needs an mtu of at least %d", minIPv6MTU)
+		b.fault(y.MTU.At(), "mtu-ipv6", "IPv6 needs an mtu of at least %d", minIPv6MTU).Hinted("raise it, or leave it out")
 	}
 	if r.To.Addr().IsMulticast() && r.To.Bits() > 0 {
 		b.report.Warn(y.To.At(), strict.Problemf("multicast", "%s is multicast, which unicast routes do not forward", r.To))
@@ -115,7 +115,8 @@ func (b *builder) checkWays(y *routeYAML, r resource.Route) {
 		b.fault(y.At(), "missing-key", "the route leads nowhere").Hinted("give via, dev or next-hops, or type: blackhole")
 	case r.Type == resource.Local:
 	case r.Type != resource.Unicast && (direct != nil || hops != nil):
-		b.fault(firstGiven(direct, hops), "no-next-hop", "a route of type %s has no next hop", r.Type)
+		b.fault(firstGiven(direct, hops), "no-next-hop", "a route of type %s has no next hop", r.Type).
+			Hinted("leave via, dev and next-hops out")
 	}
 }
 
@@ -137,7 +138,7 @@ func (b *builder) checkHop(at *strict.Value, via strict.V[netip.Addr], dev stric
 	case via.Ok() && (via.Val.IsUnspecified() || via.Val.IsMulticast()):
 		b.fault(via.At(), "bad-address", "%s is no gateway", via.Val)
 	case via.Ok() && via.Val.Is6() && via.Val.IsLinkLocalUnicast() && !dev.Given():
-		b.fault(via.At(), "missing-key", "a link-local gateway needs dev")
+		b.fault(via.At(), "missing-key", "a link-local gateway needs dev").Hinted("add dev: and the link that it is on")
 	}
 }
 

@@ -80,7 +80,8 @@ func (b *builder) checkRule(y *ruleYAML) {
 	b.checkRuleFamily(y, "from", y.From)
 	b.checkRuleFamily(y, "to", y.To)
 	if y.TOS.Ok() && y.TOS.Val%4 != 0 {
-		b.fault(y.TOS.At(), "out-of-range", "tos %d has its two lowest bits set, which are not its own", y.TOS.Val)
+		b.fault(y.TOS.At(), "out-of-range", "tos %d has its two lowest bits set, which are not its own", y.TOS.Val).
+			Hinted("write a multiple of 4")
 	}
 }
 
@@ -90,9 +91,10 @@ func (b *builder) checkSelectors(y *ruleYAML) {
 	switch {
 	case selective:
 	case y.Not.Val:
-		b.fault(y.Not.At(), "no-selector", "not without a selector matches nothing")
+		b.fault(y.Not.At(), "no-selector", "not without a selector matches nothing").Hinted("add from, to, fwmark, iif or oif")
 	case !y.SuppressPrefixLen.Given():
-		b.report.Warn(y.At(), strict.Problemf("no-selector", "the rule selects every packet"))
+		b.report.Warn(y.At(), strict.Problemf("no-selector", "the rule selects every packet").
+			Hinted("add from, to, fwmark, iif or oif, if it should not"))
 	}
 }
 
@@ -110,16 +112,17 @@ func (b *builder) checkAction(y *ruleYAML) {
 	case action == resource.Lookup && !y.Table.Given():
 		b.fault(y.At(), "missing-key", "the rule has no table to look up").Hinted("give table, or another action")
 	case action != resource.Lookup && y.Table.Given():
-		b.fault(y.Table.At(), "wrong-action", "table belongs to action lookup")
+		b.fault(y.Table.At(), "wrong-action", "table belongs to action lookup").Hinted("leave it out")
 	case action == resource.GotoRule && !y.Goto.Given():
 		b.fault(y.At(), "missing-key", "action goto needs goto: with a priority")
 	case action != resource.GotoRule && y.Goto.Given():
-		b.fault(y.Goto.At(), "wrong-action", "goto belongs to action goto")
+		b.fault(y.Goto.At(), "wrong-action", "goto belongs to action goto").Hinted("add action: goto, or leave it out")
 	case y.Goto.Ok() && y.Priority.Ok() && y.Goto.Val <= y.Priority.Val:
-		b.fault(y.Goto.At(), "goto-back", "goto %d does not lead past priority %d", y.Goto.Val, y.Priority.Val)
+		b.fault(y.Goto.At(), "goto-back", "goto %d does not lead past priority %d", y.Goto.Val, y.Priority.Val).
+			Hinted("a rule jumps only ahead, to a higher priority")
 	}
 	if action != resource.Lookup && y.SuppressPrefixLen.Given() {
-		b.fault(y.SuppressPrefixLen.At(), "wrong-action", "suppress-prefixlength belongs to action lookup")
+		b.fault(y.SuppressPrefixLen.At(), "wrong-action", "suppress-prefixlength belongs to action lookup").Hinted("leave it out")
 	}
 }
 

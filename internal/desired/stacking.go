@@ -46,9 +46,11 @@ func (b *builder) pair(name, peer string, at *strict.Value) {
 			b.farEnds[peer] = name
 		}
 	case other.Kind.Ok() && other.Kind.Val != "veth":
-		b.fault(at, "veth-peer", "%s is a %s, not the other end of a veth pair", peer, other.Kind.Val)
+		b.fault(at, "veth-peer", "%s is a %s, not the other end of a veth pair", peer, other.Kind.Val).
+			Hinted("give it kind: veth, or none")
 	case back != "":
-		b.fault(at, "veth-peer", "%s names %s as its peer, not %s", peer, back, name)
+		b.fault(at, "veth-peer", "%s names %s as its peer, not %s", peer, back, name).
+			Hinted("let both name each other, or only one of them")
 	}
 }
 
@@ -82,8 +84,14 @@ func (b *builder) ports() {
 		if y.Master.Ok() {
 			b.port(e.Name, string(y.Master.Val), y.Master.At())
 		}
+		first := map[linkName]*strict.Value{}
 		for _, p := range y.ports() {
-			if p.Ok() {
+			switch other := first[p.Val]; {
+			case !p.Ok():
+			case other != nil:
+				b.fault(p.At(), "port-twice", "%s is in the list already, at %s", p.Val, column(other.Pos)).Hinted("name it once")
+			default:
+				first[p.Val] = p.At()
 				b.port(string(p.Val), e.Name, p.At())
 			}
 		}
@@ -109,7 +117,8 @@ func (y *linkYAML) ports() []strict.V[linkName] {
 func (b *builder) port(name, master string, at *strict.Value) {
 	first, ok := b.masters[name]
 	if ok && first.master != master {
-		b.fault(at, "two-masters", "%s is already a port of %s, at %s", name, first.master, first.at.Pos)
+		b.fault(at, "two-masters", "%s is already a port of %s, at %s", name, first.master, first.at.Pos).
+			Hinted("name it in one place")
 		return
 	}
 	if !ok {
@@ -122,12 +131,13 @@ func (b *builder) addPort(name string, m membership) {
 	if y, ok := b.links[m.master]; ok {
 		kind = y.Kind.Val
 		if y.Kind.Ok() && !slices.Contains([]string{"bridge", "bond", "vrf"}, kind) {
-			b.fault(m.at, "bad-master", "%s is a %s, which has no ports", m.master, kind)
+			b.fault(m.at, "bad-master", "%s is a %s, which has no ports", m.master, kind).Hinted("name a bridge")
 			return
 		}
 	}
 	if y, ok := b.links[name]; ok && y.Kind.Val == "bridge" && kind == "bridge" {
-		b.fault(m.at, "bridge-port", "%s is a bridge, and a bridge cannot be the port of one", name)
+		b.fault(m.at, "bridge-port", "%s is a bridge, and a bridge cannot be the port of one", name).
+			Hinted("join two bridges by a veth pair, an end in each")
 		return
 	}
 	if kind == "bond" || kind == "vrf" {

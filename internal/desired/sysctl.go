@@ -15,7 +15,8 @@ func (b *builder) hostSysctls() {
 		}
 		path := sysctlPath(e.Name)
 		if strings.Contains(path, "//") || strings.Contains(path, "/../") || strings.HasSuffix(path, "/") {
-			b.report.AtKey(e.Key, strict.Problemf("bad-name", "%q is not a kernel parameter", e.Name))
+			b.report.AtKey(e.Key, strict.Problemf("bad-name", "%q is not a kernel parameter", e.Name).
+				Hinted("as sysctl prints it: net.ipv4.ip_forward"))
 			continue
 		}
 		b.add(resource.Sysctl{Path: path, Link: linkOfSysctl(path), Value: string(value)}, declared(e.Key))

@@ -2,7 +2,6 @@ package diff
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -115,15 +114,13 @@ func (c *comparison) settled(r resource.Resource) resource.Resource {
 	}
 	for _, o := range c.have.Objects.On(a.Link) {
 		b, ok := o.Resource.(resource.Address)
-		if ok && !b.Secondary && b.Prefix != a.Prefix && sameSubnet(a.Prefix, b.Prefix) {
+		if ok && !b.Secondary && b.Prefix != a.Prefix && a.Network() == b.Network() {
 			a.Secondary = true
 			return a
 		}
 	}
 	return a
 }
-
-func sameSubnet(a, b netip.Prefix) bool { return a.Masked() == b.Masked() }
 
 // taken lists what goes with an operation in a state, and what goes with that.
 func (c *comparison) taken(op *Op, view *resource.Set) []resource.Key {
@@ -227,7 +224,7 @@ func reachesBy(r resource.Route, by resource.Resource) bool {
 		return false
 	}
 	return r.PrefSrc == a.Prefix.Addr() || slices.ContainsFunc(r.Hops, func(h resource.NextHop) bool {
-		return h.Dev == a.Link && h.Via.IsValid() && a.Prefix.Contains(h.Via)
+		return h.Dev == a.Link && h.Via.IsValid() && a.Network().Contains(h.Via)
 	})
 }
 

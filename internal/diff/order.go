@@ -238,7 +238,7 @@ func (c *comparison) orderReach() {
 			continue
 		}
 		byAddr[a.Prefix.Addr()] = op
-		at := subnet{a.Link, a.Prefix.Masked()}
+		at := subnet{a.Link, a.Network()}
 		if bySubnet[at] == nil {
 			bySubnet[at] = op
 		}

@@ -61,6 +61,13 @@ func Summary(p Plan) string {
 		parts = []string{"nothing to do"}
 	}
 	sum := "Plan: " + strings.Join(parts, ", ") + "."
+	if n := len(p.Ops); n > 0 {
+		sum += fmt.Sprintf(" %s in %d batch", plural(n, "operation"), c.Batches)
+		if c.Batches != 1 {
+			sum += "es"
+		}
+		sum += "."
+	}
 	if c.Held > 0 {
 		sum += fmt.Sprintf(" %s held back.", plural(c.Held, "deletion"))
 	}
@@ -79,6 +86,7 @@ type Counts struct {
 	Update  int `json:"update"`
 	Replace int `json:"replace"`
 	Delete  int `json:"delete"`
+	Batches int `json:"batches"` // what goes to a driver together, where all goes well
 	Held    int `json:"held"`    // deletions that a guard or protection keeps back
 	Trouble int `json:"trouble"` // other notes that keep the host from being in sync
 }
@@ -86,7 +94,7 @@ type Counts struct {
 // Count counts operations by verb, and what keeps the host from being in sync
 // besides them.
 func Count(p Plan) Counts {
-	var c Counts
+	c := Counts{Batches: batches(p.Ops)}
 	for _, op := range p.Ops {
 		switch op.Verb {
 		case NoVerb:

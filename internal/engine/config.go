@@ -88,6 +88,9 @@ type Config struct {
 	// work in: nil, ErrNamespaceGone or ErrNamespaceReplaced. Nil where it has
 	// no name to lose.
 	Namespace func() error
+	// Refused is a revision that was undone before the start. It is quarantined,
+	// if the source has it.
+	Refused string
 }
 
 const (

@@ -95,6 +95,12 @@ func (l *loop) load() error {
 		if s.Verdict == source.Bad {
 			l.bad[s.Revision] = true
 		}
+		if s.Revision == l.Refused {
+			l.markRefused(s.Revision)
+		}
+	}
+	if l.Refused != "" {
+		l.bad[l.Refused] = true // kept or not
 	}
 	if err := salvage(l, ledgerFile, &l.ledger); err != nil {
 		return err

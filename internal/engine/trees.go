@@ -163,6 +163,9 @@ func (l *loop) deliver(ctx context.Context, t source.Tree) {
 	l.conds.clear(CondInvalid)
 	l.newest = t.Revision
 	l.stateError("save revision", l.Snapshots.Save(t))
+	if t.Revision == l.Refused && l.bad[t.Revision] {
+		l.markRefused(t.Revision)
+	}
 	l.event(Event{Type: EventRevision, Revision: t.Revision, Message: "revision arrived: " + t.Title})
 	l.awaitObjects(ctx, decoded)
 }

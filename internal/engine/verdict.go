@@ -202,6 +202,12 @@ func (l *loop) quarantine(revision, why string) {
 	l.quarantineCondition()
 }
 
+// markRefused makes the quarantine of a revision outlive us.
+func (l *loop) markRefused(revision string) {
+	const why = "it was applied by hand, and nobody confirmed it"
+	l.stateError("mark revision bad", l.Snapshots.Mark(revision, source.Bad, why))
+}
+
 func (l *loop) quarantineCondition() {
 	message := ""
 	if l.bad[l.newest] {

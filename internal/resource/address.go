@@ -15,14 +15,22 @@ func AddressKey(link string, p netip.Prefix) Key {
 
 // Address is an address with its prefix length on a link.
 type Address struct {
-	Link     string       `json:"link"`
-	Prefix   netip.Prefix `json:"prefix"` // host bits kept: 192.0.2.1/24
-	Scope    Scope        `json:"scope,omitempty"`
-	Protocol uint8        `json:"protocol,omitempty"` // IFA_PROTO: Protocol on ours
-	NoDAD    bool         `json:"nodad,omitempty"`    // set at creation, not compared
-	Adopt    bool         `json:"adopt,omitempty"`
+	Link   string       `json:"link"`
+	Prefix netip.Prefix `json:"prefix"` // host bits kept: 192.0.2.1/24
+	// Peer is the other end of a point-to-point link. The length of the prefix
+	// is then that of the peer's network.
+	Peer     netip.Addr `json:"peer,omitzero"`
+	Scope    Scope      `json:"scope,omitempty"`
+	Protocol uint8      `json:"protocol,omitempty"` // IFA_PROTO: Protocol on ours
+	NoDAD    bool       `json:"nodad,omitempty"`    // set at creation, not compared
+	Adopt    bool       `json:"adopt,omitempty"`
 
-	Secondary bool `json:"secondary,omitempty"` // the kernel's word: goes with its primary
+	// Expires tells that the kernel removes it, or stops using it, after a while.
+	Expires bool `json:"expires,omitempty"`
+	// Other is the text of what the kernel's address has beyond all this: it is
+	// set by whoever made it, and not compared.
+	Other     string `json:"other,omitempty"`
+	Secondary bool   `json:"secondary,omitempty"` // the kernel's word: goes with its primary
 }
 
 // Scope is an rtnetlink scope by its name in iproute2: global, site, link,
@@ -31,6 +39,15 @@ type Scope string
 
 // Key identifies the address.
 func (a Address) Key() Key { return AddressKey(a.Link, a.Prefix) }
+
+// Network is the subnet that the kernel makes reachable by the address: the
+// peer's where it has one.
+func (a Address) Network() netip.Prefix {
+	if a.Peer.IsValid() {
+		return netip.PrefixFrom(a.Peer, a.Prefix.Bits()).Masked()
+	}
+	return a.Prefix.Masked()
+}
 
 // Requires its link.
 func (a Address) Requires() []Key { return []Key{LinkKey(a.Link)} }
@@ -41,10 +58,12 @@ func (a Address) Parent() string { return a.Link }
 // Equal compares what the kernel holds.
 func (a Address) Equal(o Resource) bool {
 	b, ok := o.(Address)
-	return ok && a.Link == b.Link && a.Prefix == b.Prefix && a.Scope == b.Scope && a.Protocol == b.Protocol
+	return ok && a.Link == b.Link && a.Prefix == b.Prefix && a.Peer == b.Peer && a.Scope == b.Scope &&
+		a.Expires == b.Expires && a.Protocol == b.Protocol
 }
 
-// Inherit fills scope, and the mark of an address that is not ours.
+// Inherit fills scope, and the mark of an address that is not ours. To have no
+// peer is a demand, for it moves the network, and so is to stay for good.
 func (a Address) Inherit(have Resource) Resource {
 	h, ok := have.(Address)
 	if !ok {
@@ -54,15 +73,15 @@ func (a Address) Inherit(have Resource) Resource {
 	if !a.Adopt {
 		a.Protocol = h.Protocol
 	}
-	a.Secondary = h.Secondary
+	a.Secondary, a.Other = h.Secondary, h.Other
 	return a
 }
 
-// Replaces: the scope of an address is set when it is added; the kernel
-// ignores another one in a replace.
+// Replaces: scope and peer of an address are set when it is added; the kernel
+// ignores others in a replace.
 func (a Address) Replaces(from Resource) bool {
 	h, ok := from.(Address)
-	return ok && a.Scope != h.Scope
+	return ok && (a.Scope != h.Scope || a.Peer != h.Peer)
 }
 
 // Disturbs lists what goes with an IPv4 address: the secondaries of its subnet
@@ -112,7 +131,7 @@ func (a Address) secondaries(have View) []Key {
 	}
 	var keys []Key
 	for _, o := range have.On(a.Link) {
-		if b, ok := o.Resource.(Address); ok && b.Secondary && a.Prefix.Masked() == b.Prefix.Masked() {
+		if b, ok := o.Resource.(Address); ok && b.Secondary && a.Network() == b.Network() {
 			keys = append(keys, b.Key())
 		}
 	}
@@ -147,7 +166,11 @@ func (a Address) Rename(to func(string) string) Resource {
 // Fields lists the attributes that are set.
 func (a Address) Fields() []Field {
 	var f fields
+	f.add("peer", addrText(a.Peer))
 	f.add("scope", string(a.Scope))
+	if a.Expires {
+		f.add("expires", "true")
+	}
 	f.add("protocol", number(uint64(a.Protocol)))
 	return f
 }

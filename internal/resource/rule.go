@@ -76,7 +76,10 @@ type Rule struct {
 	SuppressPrefixLen Opt[uint32] `json:"suppress-prefixlength,omitzero"`
 	// Other is the text of what the kernel's rule has beyond all this. No
 	// wanted rule has any.
-	Other    string `json:"other,omitempty"`
+	Other string `json:"other,omitempty"`
+	// Twin counts, from 2, the further rules that the kernel has of one family
+	// and priority. No wanted rule is one.
+	Twin     uint32 `json:"twin,omitempty"`
 	Protocol uint8  `json:"protocol,omitempty"`
 	Adopt    bool   `json:"adopt,omitempty"`
 }
@@ -87,7 +90,13 @@ func RuleKey(f Family, priority uint32) Key {
 }
 
 // Key identifies the rule.
-func (r Rule) Key() Key { return RuleKey(r.Family, r.Priority) }
+func (r Rule) Key() Key {
+	k := RuleKey(r.Family, r.Priority)
+	if r.Twin != 0 {
+		k.Name += " #" + strconv.FormatUint(uint64(r.Twin), 10)
+	}
+	return k
+}
 
 // Requires nothing: a rule may name a link that is not there.
 func (r Rule) Requires() []Key { return nil }

@@ -18,7 +18,7 @@ func (h *Host) createAddress(a resource.Address) error {
 	}
 	a.Secondary = false
 	for _, b := range h.addresses(a.Link) {
-		if a.Prefix.Addr().Is4() && !b.Secondary && b.Prefix.Masked() == a.Prefix.Masked() {
+		if a.Prefix.Addr().Is4() && !b.Secondary && b.Network() == a.Network() {
 			a.Secondary = true
 		}
 	}
@@ -51,7 +51,7 @@ func (h *Host) deleteAddress(a resource.Address) {
 	}
 	if !a.Secondary {
 		for _, b := range h.addresses(a.Link) {
-			if b.Secondary && b.Prefix.Masked() == a.Prefix.Masked() {
+			if b.Secondary && b.Network() == a.Network() {
 				h.dropAddress(b)
 			}
 		}
@@ -113,7 +113,7 @@ func (h *Host) isLocal(addr netip.Addr) bool {
 
 func (h *Host) reaches(hop resource.NextHop) bool {
 	for _, a := range h.addresses(hop.Dev) {
-		if a.Prefix.Contains(hop.Via) {
+		if a.Network().Contains(hop.Via) {
 			return true
 		}
 	}

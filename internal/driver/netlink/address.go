@@ -13,10 +13,13 @@ import (
 )
 
 // From linux/if_addr.h: the attribute that tells who made an address, and the
-// last of the kernel's own values (loopback, router advertisement, link-local).
+// last of the kernel's own values (loopback, router advertisement, link-local);
+// and the lifetime of what does not expire.
 const (
 	ifaProto     = 11 // IFA_PROTO
 	ifaProtoLast = 3  // IFAPROT_KERNEL_LL
+
+	forever = 0xffffffff // INFINITY_LIFE_TIME, of linux/addrconf.h
 )
 
 // addresses reads all addresses.
@@ -50,6 +53,7 @@ func readAddress(m wire.Message, names map[int32]string) (a resource.Address, fl
 	a.Scope = scopeName(m.Body[3])
 	flags = uint32(m.Body[2])
 	var local, addr netip.Addr
+	var more addressMore
 	for at := wire.After(m.Body, unix.SizeofIfAddrmsg); at.Next(); {
 		switch at.Type {
 		case unix.IFA_LOCAL:
@@ -58,14 +62,22 @@ func readAddress(m wire.Message, names map[int32]string) (a resource.Address, fl
 			addr = wire.IP(at.Value)
 		case unix.IFA_FLAGS:
 			flags = wire.U32(at.Value)
+		case unix.IFA_CACHEINFO: // preferred, valid, then when it was made and changed
+			a.Expires = len(at.Value) >= 8 && (wire.U32(at.Value) != forever || wire.U32(at.Value[4:]) != forever)
 		case ifaProto:
 			a.Protocol = wire.U8(at.Value)
+		default:
+			more.read(at.Type, at.Value)
 		}
 	}
 	if !local.IsValid() {
 		local = addr
 	}
 	a.Prefix = netip.PrefixFrom(local, int(m.Body[1]))
+	if addr.IsValid() && addr != local {
+		a.Peer = addr
+	}
+	a.Other = more.text(a)
 	a.NoDAD = flags&unix.IFA_F_NODAD != 0
 	a.Secondary = local.Is4() && flags&unix.IFA_F_SECONDARY != 0
 	return a, flags, a.Link != "" && a.Prefix.IsValid()
@@ -116,14 +128,24 @@ func (w *writer) putAddress(b *wire.Batch, a resource.Address, flags uint16) err
 		head.Flags = unix.IFA_F_NODAD
 	}
 	b.Address(head)
-	b.IP(unix.IFA_LOCAL, a.Prefix.Addr())
-	b.IP(unix.IFA_ADDRESS, a.Prefix.Addr())
+	writeBothEnds(b, a)
 	b.U32(unix.IFA_FLAGS, uint32(head.Flags)|unix.IFA_F_PERMANENT)
 	if a.Protocol != 0 {
 		b.U8(ifaProto, a.Protocol)
 	}
 	b.End()
 	return nil
+}
+
+// writeBothEnds writes an address and its peer; to the kernel one without a peer
+// is its own.
+func writeBothEnds(b *wire.Batch, a resource.Address) {
+	peer := a.Peer
+	if !peer.IsValid() {
+		peer = a.Prefix.Addr()
+	}
+	b.IP(unix.IFA_LOCAL, a.Prefix.Addr())
+	b.IP(unix.IFA_ADDRESS, peer)
 }
 
 func addressHead(a resource.Address, index int32) unix.IfAddrmsg {
@@ -142,8 +164,7 @@ func (w *writer) deleteAddress(b *wire.Batch, a resource.Address) error {
 	}
 	b.Begin(unix.RTM_DELADDR, 0)
 	b.Address(addressHead(a, index))
-	b.IP(unix.IFA_LOCAL, a.Prefix.Addr())
-	b.IP(unix.IFA_ADDRESS, a.Prefix.Addr())
+	writeBothEnds(b, a)
 	b.End()
 	return nil
 }
@@ -155,7 +176,7 @@ func explainScope(op *diff.Op, err error) error {
 	if !ok || !wire.Is(err, unix.EINVAL) || !strings.Contains(err.Error(), "Invalid scope") {
 		return err
 	}
-	return fmt.Errorf("an address of %s on %s has another scope: %w", a.Prefix.Masked(), a.Link, err)
+	return fmt.Errorf("an address of %s on %s has another scope: %w", a.Network(), a.Link, err)
 }
 
 // checkMarks looks whether addresses that were adopted have our mark: Linux 6.1

@@ -121,6 +121,13 @@ func TestAddressLives(t *testing.T) {
 	b.life(addr("a0", "10.9.0.2/31"))
 	b.life(addr("a0", "2001:db8:9::1/128"))
 	b.life(scoped, func() resource.Address { a := scoped; a.Scope = "global"; return a }())
+	for _, c := range [][2]string{{"10.7.0.1/24", "10.7.0.9"}, {"10.6.0.1/32", "10.5.0.1"}, {"2001:db8:7::1/128", "2001:db8:6::1"}} {
+		alone := addr("a0", c[0])
+		paired := alone
+		paired.Peer = ip(c[1])
+		b.life(alone, paired, alone)
+		b.life(paired)
+	}
 	b.IP("addr", "add", "10.9.0.1/24", "dev", "a0")
 	if o := b.get(foreign.Key()); o.Owner != resource.Foreign {
 		t.Errorf("an address of somebody else's is %s", o.Owner)

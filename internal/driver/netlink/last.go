@@ -43,7 +43,8 @@ func (l *look) remember(set *resource.Set) {
 }
 
 // gather makes a set of what was read so far. Where the kernel holds two
-// objects of one identity, ours counts, else the first. It is not called
+// objects of one identity, ours counts, else the first; a further rule is in it
+// under a name of its own. It is not called
 // within a dump, which may be taken back.
 func (l *look) gather() *resource.Set {
 	if l.last != nil && slices.EqualFunc(l.last.objects[l.read:], l.objects[l.read:], resource.Object.Same) {
@@ -53,15 +54,33 @@ func (l *look) gather() *resource.Set {
 		l.set = resource.NewSet(len(l.objects))
 	}
 	for _, o := range l.objects[l.gathered:] {
-		if l.set.Add(o) == nil || o.Owner != resource.Ours {
+		if l.set.Add(o) == nil {
 			continue
 		}
-		if had, ok := l.set.Get(o.Key()); ok && had.Owner != resource.Ours {
+		if had, _ := l.set.Get(o.Key()); o.Owner == resource.Ours && had.Owner != resource.Ours {
 			l.set.Put(o)
+			o = had
 		}
+		l.twin(o)
 	}
 	l.gathered = len(l.objects)
 	return l.set
+}
+
+// twin puts a further rule of one priority in the set.
+func (l *look) twin(o resource.Object) {
+	r, ok := o.Resource.(resource.Rule)
+	if !ok {
+		return
+	}
+	if l.twins == nil {
+		l.twins = map[resource.Key]uint32{}
+	}
+	k := r.Key()
+	l.twins[k]++
+	r.Twin = l.twins[k] + 1
+	o.Resource = r
+	l.set.Put(o)
 }
 
 // exactly are the links of a wanted set whose list of routes is exact, so that

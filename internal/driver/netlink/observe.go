@@ -53,6 +53,7 @@ type look struct {
 	names   *names
 	objects []resource.Object
 	set     *resource.Set // of the first objects; see gather
+	twins   map[resource.Key]uint32
 	blinds  []observed.Blind
 	hops    []resource.NextHop // memory for the next hops of many routes
 

@@ -94,6 +94,9 @@ address add 192.0.2.1/24 dev p0
 address add 192.0.2.2/24 dev p0
 address add 192.0.2.3/32 dev p0 scope link
 address add 10.0.0.1/8 dev br0
+address add 10.9.0.1 peer 10.9.0.2/32 dev p0
+address add 2001:db8:9::1 peer 2001:db8:9::2/128 dev p0 nodad
+address add 10.8.0.1/24 dev p0 valid_lft 3600 preferred_lft 1800
 address add 2001:db8::1/64 dev p0 nodad
 address add 2001:db8:1::1/64 dev br0 nodad
 route add default via 192.0.2.254 dev p0 proto 210 metric 7
@@ -129,7 +132,7 @@ func textOf(r resource.Resource) string {
 	case resource.Port:
 		return "master " + r.Master
 	case resource.Address:
-		return fmt.Sprintf("scope %s secondary %v nodad %v", r.Scope, r.Secondary, r.NoDAD)
+		return fmt.Sprintf("peer %s scope %s expires %v secondary %v nodad %v", r.Peer, r.Scope, r.Expires, r.Secondary, r.NoDAD)
 	case resource.Route:
 		var hops []string
 		for _, h := range r.Hops {
@@ -248,7 +251,11 @@ func (h *oracleHost) links() {
 func (h *oracleHost) addresses(family int) {
 	for _, a := range listed[oracle.Addr](h)(oracle.AddrList(nil, family)) {
 		k := resource.AddressKey(h.names[a.LinkIndex], prefixOf(a.IPNet))
-		h.add(k, fmt.Sprintf("scope %s secondary %v nodad %v", scopeName(uint8(a.Scope)),
+		peer := netip.Addr{}
+		if a.Peer != nil && !a.Peer.IP.Equal(a.IP) {
+			peer = addrOf(a.Peer.IP)
+		}
+		h.add(k, fmt.Sprintf("peer %s scope %s expires %v secondary %v nodad %v", peer, scopeName(uint8(a.Scope)), uint32(a.ValidLft) != forever,
 			family == unix.AF_INET && a.Flags&unix.IFA_F_SECONDARY != 0, a.Flags&unix.IFA_F_NODAD != 0))
 	}
 }

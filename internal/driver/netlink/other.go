@@ -1,8 +1,10 @@
 package netlink
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"net/netip"
 
 	"golang.org/x/sys/unix"
 
@@ -25,6 +27,50 @@ const (
 	fraFindSource    = 0x10000 // FIB_RULE_FIND_SADDR, a flag
 	rtaNextHopID     = 30
 )
+
+// addressMore is what an address has that is not modelled.
+type addressMore struct {
+	label     string
+	broadcast netip.Addr
+	metric    uint32
+}
+
+func (m *addressMore) read(kind uint16, v []byte) {
+	switch kind {
+	case unix.IFA_LABEL:
+		m.label = wire.Text(v)
+	case unix.IFA_BROADCAST:
+		m.broadcast = wire.IP(v)
+	case unix.IFA_RT_PRIORITY:
+		m.metric = wire.U32(v)
+	}
+}
+
+// text tells what of it differs from what the kernel or any tool makes of an
+// address alone.
+func (m *addressMore) text(a resource.Address) (text string) {
+	if m.label != "" && m.label != a.Link {
+		text = also(text, "label "+m.label)
+	}
+	if m.broadcast.IsValid() && m.broadcast != lastOf(a.Network()) {
+		text = also(text, "broadcast "+m.broadcast.String())
+	}
+	if m.metric != 0 {
+		text = also(text, "metric "+number(m.metric))
+	}
+	return text
+}
+
+// lastOf is the last address of an IPv4 network.
+func lastOf(p netip.Prefix) netip.Addr {
+	if !p.IsValid() || !p.Addr().Is4() {
+		return netip.Addr{}
+	}
+	b := p.Addr().As4()
+	host := uint32(1<<(32-p.Bits()) - 1)
+	binary.BigEndian.PutUint32(b[:], binary.BigEndian.Uint32(b[:])|host)
+	return netip.AddrFrom4(b)
+}
 
 // ruleOthers are the words of iproute2.
 var ruleOthers = map[uint16]string{
@@ -60,7 +106,12 @@ var routeOthers = map[uint16]string{
 // modelled.
 func readRouteOther(r *resource.Route, kind uint16, v []byte) {
 	switch kind {
-	case unix.RTA_CACHEINFO, unix.RTA_IIF, unix.RTA_PAD:
+	case unix.RTA_CACHEINFO:
+		if len(v) >= 12 && wire.U32(v[8:]) != 0 { // rta_expires, which is less each time
+			r.Other = also(r.Other, "a lifetime: it is dynamic")
+		}
+		return
+	case unix.RTA_IIF, unix.RTA_PAD:
 		return
 	case unix.RTA_PREF:
 		if wire.U8(v) == 0 {

@@ -170,3 +170,44 @@ func TestRouteOfATypeOfService(t *testing.T) {
 		t.Errorf("left:\n%s", out)
 	}
 }
+
+// TestRulesOfOnePriority are all shown; ours stands for its priority, and goes
+// without the others.
+func TestRulesOfOnePriority(t *testing.T) {
+	b := newBench(t)
+	ours := resource.Rule{Family: resource.IPv4, Priority: 100, From: pfx("192.0.2.0/24"), Action: resource.Lookup, Table: 70, Protocol: resource.Protocol}
+	for _, words := range []string{"to 198.51.100.0/24 table 71", "from 192.0.2.0/24 table 70 protocol 210", "fwmark 7 table 72"} {
+		b.IP(strings.Fields("rule add priority 100 " + words)...)
+	}
+	b.isSo(ours)
+	for _, twin := range []struct {
+		number, table uint32
+	}{{2, 71}, {3, 72}} {
+		r := ours
+		r.Twin = twin.number
+		if got := b.get(r.Key()).Resource.(resource.Rule).Table; got != twin.table {
+			t.Errorf("%s leads to table %d, want %d", r.Key(), got, twin.table)
+		}
+		leftOut(t, b, "rule ipv4 100 #"+number(twin.number)+": it has the priority of another one")
+	}
+	if plan := b.plan(setOf(ours)); !plan.Empty() {
+		t.Errorf("planned %+v", plan.Ops)
+	}
+	b.converge(setOf())
+	if out := b.IP("rule", "show", "priority", "100"); strings.Count(out, "\n") != 2 || strings.Contains(out, "192.0.2.0") {
+		t.Errorf("left:\n%s", out)
+	}
+}
+
+// TestTwinOfOurs is what a crash in the middle of a change leaves: one goes.
+func TestTwinOfOurs(t *testing.T) {
+	b := newBench(t)
+	want := resource.Rule{Family: resource.IPv4, Priority: 100, From: pfx("192.0.2.0/24"), Action: resource.Lookup, Table: 71, Protocol: resource.Protocol}
+	for _, words := range []string{"from 192.0.2.0/24 table 70 protocol 210", "from 192.0.2.0/24 table 71 protocol 210"} {
+		b.IP(strings.Fields("rule add priority 100 " + words)...)
+	}
+	b.converge(setOf(want))
+	if out := b.IP("rule", "show", "priority", "100"); strings.Count(out, "\n") != 1 || !strings.Contains(out, "lookup 71") {
+		t.Errorf("left:\n%s", out)
+	}
+}
