@@ -53,9 +53,9 @@ func (d *Driver) instances() []instance {
 
 // metered are the programs that have metrics, by name: all instances of one
 // have the same.
-func (m *metering) metered() map[string]resource.Program {
+func (d *Driver) metered() map[string]resource.Program {
 	out := map[string]resource.Program{}
-	m.want.Each(func(_ resource.Key, o resource.Object) bool {
+	d.wanted.Each(func(_ resource.Key, o resource.Object) bool {
 		if p, ok := o.Resource.(resource.Program); ok && len(p.Metrics) > 0 {
 			out[p.Name] = p
 		}
@@ -67,7 +67,7 @@ func (m *metering) metered() map[string]resource.Program {
 // measure adds a point to all series of the instances that run. Windows have
 // their points at even distances: they wait for a tick once they have one.
 func (d *Driver) measure(now time.Time, tick bool) {
-	metered := d.metering.metered()
+	metered := d.metered()
 	d.metering.forget(metered)
 	open := openMaps{}
 	defer open.close()
@@ -121,7 +121,7 @@ func (d *Driver) point(s *measured, p resource.Program, i instance, r measuring)
 func (d *Driver) lastWords(gone resource.Program) {
 	open := openMaps{}
 	defer open.close()
-	p, ok := d.metering.metered()[gone.Name]
+	p, ok := d.metered()[gone.Name]
 	if !ok {
 		return
 	}
