@@ -95,6 +95,7 @@ func mountAll() error {
 	for _, m := range []struct{ kind, at string }{
 		{"proc", "/proc"},
 		{"sysfs", "/sys"},
+		{"bpf", "/sys/fs/bpf"},
 		{"devtmpfs", "/dev"},
 		{"tmpfs", "/tmp"},
 		{"tmpfs", "/run"},
