@@ -19,6 +19,9 @@ import (
 // In a guest, whose processor is emulated, a flood is not faster than this.
 const guestFlood = 8000 // frames a second
 
+// guestSwaps is how many there are of each hook: 60 in all.
+const guestSwaps = 20
+
 func inGuest() bool { return os.Getenv("RECONCILER_GUEST") == "1" }
 
 // TestGuestDispatchers has the verifier of this kernel judge every length of a
@@ -89,7 +92,7 @@ func TestGuestSwaps(t *testing.T) {
 			if !hook.IsXDP() && b.d.hasTCX() != kernelFrom(t, 6, 6) {
 				t.Errorf("TCX is found: %v", b.d.hasTCX())
 			}
-			b.swaps(hook, 3, 50)
+			b.swaps(hook, 3, guestSwaps)
 		})
 	}
 }

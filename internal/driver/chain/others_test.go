@@ -198,13 +198,25 @@ func (o other) compare(t *testing.T) {
 	if len(codes) < o.codes {
 		t.Errorf("alone it gives %d different verdicts, want %d at least", len(codes), o.codes)
 	}
-	for _, place := range []struct{ before, after int }{{0, 0}, {0, 2}, {1, 1}, {2, 0}} {
+	for _, place := range places() {
 		b.among(o, p, place.before, place.after)
 		chained := b.dispatcher(o.hook)
 		for i, f := range frames() {
 			o.judge(t, f.name, place.before, place.after, ask(t, chained, f), want[i])
 		}
 	}
+}
+
+// place is where in a chain a program stands.
+type place struct{ before, after int }
+
+// places are alone, first, in the middle and last; on slow machines the one
+// that shows most.
+func places() []place {
+	if inGuest() {
+		return []place{{1, 1}}
+	}
+	return []place{{0, 0}, {0, 2}, {1, 1}, {2, 0}}
 }
 
 // judge wants a chain to answer as the program alone. After a verdict to go on
