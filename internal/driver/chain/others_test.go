@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
@@ -15,6 +14,7 @@ import (
 	"github.com/cilium/ebpf"
 
 	"reconciler/internal/resource"
+	"reconciler/internal/testns"
 )
 
 // other is an object that somebody else wrote, or might have.
@@ -68,7 +68,7 @@ func fillKinds(put fill) {
 // debian are the objects of Debian's xdp-tools and libxdp1.
 func debian(t *testing.T) []other {
 	xdp := resource.XDPIngress
-	object := func(name string) string { return installed(t, "/usr/lib/*/bpf/"+name) }
+	object := func(name string) string { return testns.NeedFile(t, "/usr/lib/*/bpf/"+name) }
 	all := []other{
 		{object("xdp-dispatcher.o"), "xdp_dispatcher", xdp, nil, nil, 1},
 		{object("xdpdump_xdp.o"), "xdpdump", xdp, nil, nil, 1},
@@ -119,20 +119,6 @@ func modules(t *testing.T) []other {
 		{module(t, "tailscale.com", "v1.80.0", "h1:7joWtDtdHEHJvGmOag10RNITKp1I4Ts7Hrn6pU33/1I=") + "/derp/xdp/bpf_bpfel.o",
 			"xdp_prog_func", xdp, nil, func(put fill) { put("config_map", uint32(0), uint32(3478)) }, 2},
 	}
-}
-
-// installed finds a file of a package; a miss is a skip, but a failure in CI.
-func installed(t *testing.T, pattern string) string {
-	t.Helper()
-	found, err := filepath.Glob(pattern)
-	if err == nil && len(found) == 1 {
-		return found[0]
-	}
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("%s is not installed, and CI must not skip: test/deps.sh test", pattern)
-	}
-	t.Skipf("%s is not installed: test/deps.sh test", pattern)
-	return ""
 }
 
 // sourceOf is the file of a function.
