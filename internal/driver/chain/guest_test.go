@@ -17,10 +17,10 @@ import (
 )
 
 // In a guest, whose processor is emulated, a flood is not faster than this.
-const guestFlood = 8000 // frames a second
+const guestFlood = 6000 // frames a second
 
-// guestSwaps is how many there are of each hook: 60 in all.
-const guestSwaps = 20
+// guestSwaps is how many there are of each hook: 51 in all.
+const guestSwaps = 17
 
 func inGuest() bool { return os.Getenv("RECONCILER_GUEST") == "1" }
 

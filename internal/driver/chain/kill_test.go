@@ -156,7 +156,7 @@ func TestGuestKill(t *testing.T) {
 		if got := v.attached(); !slices.ContainsFunc(chains(), func(c []string) bool { return slices.Equal(c, got) }) {
 			t.Fatalf("kill %d: chain %v", i, got)
 		}
-		if i%5 == 4 {
+		if i%10 == 9 {
 			v.settled(rand.IntN(2))
 		}
 	}
