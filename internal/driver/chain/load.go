@@ -128,6 +128,7 @@ func settle(spec *ebpf.CollectionSpec, p resource.Program) error {
 	}
 	for _, m := range spec.Maps {
 		m.Pinning = ebpf.PinNone // below the program's own folder, by us
+		m.Extra = nil            // the same in iproute2's words, which the library refuses
 	}
 	for _, m := range p.Maps {
 		s := spec.Maps[m.Name]

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
@@ -251,7 +252,7 @@ func (o other) alone(t *testing.T, content []byte) *ebpf.Program {
 	}
 	called := map[string]bool{o.entry: true}
 	for _, m := range spec.Maps {
-		m.Pinning = ebpf.PinNone
+		m.Pinning, m.Extra = ebpf.PinNone, nil
 		for _, kv := range m.Contents {
 			if name, ok := kv.Value.(string); ok {
 				called[name] = true
@@ -463,5 +464,25 @@ func TestOwnTailCalls(t *testing.T) {
 	const stolen = 4
 	if got := ask(t, b.dispatcher(o.hook), frames()[0]); got.code != stolen || got.err != nil {
 		t.Errorf("%d, %v, want %d", got.code, got.err, stolen)
+	}
+}
+
+// TestKernelsVariables takes the pin of the map away that the kernel's
+// configuration is in: it is put back from the program that runs.
+func TestKernelsVariables(t *testing.T) {
+	b := newBench(t)
+	p := b.object("only", "p0", "testdata/relocated.o", "portable", resource.XDPIngress)
+	want := set(p, b.chain(resource.XDPIngress, p))
+	b.make(want)
+	pin := mapPin(b.d.pins.program(p.Name, p.Link, b.digestAs(p)), ".kconfig:portable")
+	if err := os.Remove(pin); err != nil {
+		t.Fatal(err)
+	}
+	if plan := b.plan(want); len(plan.Ops) != 1 {
+		t.Errorf("without the pin there is to do:\n%s", text(plan))
+	}
+	b.make(want)
+	if !exists(pin) {
+		t.Error("the pin did not come back")
 	}
 }

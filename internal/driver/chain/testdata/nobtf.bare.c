@@ -1,6 +1,6 @@
 //go:build ignore
-// As objects were before BTF: map definitions in a section of their own, and
-// entries of the names that iproute2 knows.
+// As objects were before BTF: map definitions in a section of their own, as long
+// as iproute2 has them, and entries of the names that it knows.
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/pkt_cls.h>
@@ -10,6 +10,7 @@
 
 struct definition {
 	__u32 type, key_size, value_size, max_entries, flags;
+	__u32 id, pinning, inner_id, inner_idx;
 };
 
 struct definition refused SEC("maps") = {
@@ -17,7 +18,7 @@ struct definition refused SEC("maps") = {
 };
 
 struct definition protocols SEC("maps") = {
-	.type = BPF_MAP_TYPE_PERCPU_HASH, .key_size = 2, .value_size = 8, .max_entries = 64,
+	.type = BPF_MAP_TYPE_PERCPU_HASH, .key_size = 2, .value_size = 8, .max_entries = 64, .pinning = 2,
 };
 
 // look counts the EtherType of a frame and returns what is written for it; 0
