@@ -71,6 +71,29 @@ func NeedTool(t testing.TB, name string) {
 	t.Skip(err)
 }
 
+// NeedFile finds the one file of a pattern. Where its package is not installed
+// it skips the test, or fails it where CI is set.
+func NeedFile(t testing.TB, pattern string) string {
+	t.Helper()
+	found, err := filepath.Glob(pattern)
+	if err == nil && len(found) == 1 {
+		return found[0]
+	}
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("%d files are %s, and CI must not skip", len(found), pattern)
+	}
+	t.Skipf("%d files are %s: make deps", len(found), pattern)
+	return ""
+}
+
+// NeedGuest skips a test of what only guests have: make test-guest.
+func NeedGuest(t testing.TB) {
+	t.Helper()
+	if os.Getenv("RECONCILER_GUEST") != "1" {
+		t.Skip("for a guest: make test-guest")
+	}
+}
+
 // Remove deletes the namespace now instead of at the end of the test.
 func (ns *NS) Remove() {
 	if _, err := os.Lstat(ns.Path()); err == nil {

@@ -13,11 +13,14 @@ import (
 	"reconciler/test/guest/script"
 )
 
-// Where the guest's two cards stand on its PCI bus. Restricted, they lead
+// Where the guest's cards stand on its PCI bus. Restricted, they lead
 // nowhere: neither to this host nor beyond.
 const (
 	virtioSlot = "10"
 	e1000Slot  = "11"
+	// The one whose large-receive-offload can be changed; internal/driver/chain
+	// looks for it by its driver.
+	vmxnet3Slot = "12"
 )
 
 // boot runs the guest and returns how many tests passed in it.
@@ -29,6 +32,7 @@ func (g guest) boot(ctx context.Context, image, initrd string) (int, error) {
 		"-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio",
 		"-netdev", "user,id=n0,restrict=on", "-device", "virtio-net-pci,netdev=n0,romfile=,addr="+virtioSlot,
 		"-netdev", "user,id=n1,restrict=on", "-device", "e1000,netdev=n1,romfile=,addr="+e1000Slot,
+		"-netdev", "user,id=n2,restrict=on", "-device", "vmxnet3,netdev=n2,romfile=,addr="+vmxnet3Slot,
 		"-kernel", image, "-initrd", initrd,
 		"-append", g.commandLine())
 	qemu.Stderr = os.Stderr

@@ -20,8 +20,11 @@ var metas = map[string]string{
 }
 
 // wanted are the modules that tests need, without what they depend on: kinds
-// of link, and the drivers of the guest's cards.
-var wanted = []string{"dummy", "veth", "bridge", "8021q", "vxlan", "macvlan", "bonding", "vrf", "virtio_pci", "virtio_net", "e1000"}
+// of link, the drivers of the guest's cards, and what runs BPF on a qdisc.
+var wanted = []string{
+	"dummy", "veth", "bridge", "8021q", "vxlan", "macvlan", "bonding", "vrf", "virtio_pci", "virtio_net", "e1000", "vmxnet3",
+	"sch_ingress", "cls_bpf",
+}
 
 // kernel is an unpacked Debian kernel.
 type kernel struct {

@@ -14,14 +14,22 @@ import (
 // Annotate tells the changes of chains program by program, with what becomes
 // of their maps, and what a change costs. A chain that runs in a slower mode
 // than it might gets a note.
-func (*Driver) Annotate(have observed.State, plan *diff.Plan) {
+func (d *Driver) Annotate(have observed.State, plan *diff.Plan) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	for i := range plan.Ops {
 		op := &plan.Ops[i]
 		to, ok := op.To.(resource.Chain)
+		from, had := op.From.(resource.Chain)
+		if !ok && !had {
+			continue
+		}
+		if effect := d.lroEffect(from, to); effect != "" && (op.Verb != diff.Update || from.Seen.Severed) {
+			op.Effects = append(op.Effects, effect)
+		}
 		if !ok {
 			continue
 		}
-		from, _ := op.From.(resource.Chain)
 		if len(from.Slots) > 0 {
 			op.Details = details(from, to, programsOf(have, plan))
 		}

@@ -96,7 +96,7 @@ func (d *Driver) ensureQdisc(h *netlink.Handle, g *generation) error {
 	if err != nil || has {
 		return err
 	}
-	if err := d.recordQdisc(g.ifindex); err != nil {
+	if err := d.remember(qdiscRecord, g.ifindex); err != nil {
 		return err
 	}
 	if err := h.QdiscAdd(clsact(g.ifindex)); err != nil {
@@ -149,7 +149,7 @@ func (d *Driver) detachFilter(c resource.Chain) error {
 }
 
 func (d *Driver) dropQdisc(h *netlink.Handle, l linkState) error {
-	ours, err := d.madeQdisc(l.index)
+	ours, err := d.remembers(qdiscRecord, l.index)
 	if err != nil || !ours {
 		return err
 	}
@@ -165,5 +165,5 @@ func (d *Driver) dropQdisc(h *netlink.Handle, l linkState) error {
 	if err := h.QdiscDel(clsact(l.index)); err != nil {
 		return fmt.Errorf("delete qdisc clsact: %w", err)
 	}
-	return d.forgetQdisc(l.index)
+	return d.forget(qdiscRecord, l.index)
 }

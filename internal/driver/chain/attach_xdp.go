@@ -37,6 +37,9 @@ func (d *Driver) newXDP(g *generation) (link.Link, error) {
 			return nil, fmt.Errorf("take over: %w", err)
 		}
 	}
+	if err := d.lroOff(g.ifindex); err != nil {
+		return nil, err
+	}
 	var errs []error
 	for _, flags := range modeFlags(g.chain.Mode) {
 		l, err := link.AttachXDP(link.XDPOptions{Program: g.dispatcher.program, Interface: g.ifindex, Flags: flags})
@@ -48,7 +51,7 @@ func (d *Driver) newXDP(g *generation) (link.Link, error) {
 			break
 		}
 	}
-	return nil, explainXDP(g.chain, errors.Join(errs...))
+	return nil, errors.Join(explainXDP(g.chain, errors.Join(errs...)), d.lroBack(g.chain.Link))
 }
 
 func modeFlags(m resource.XDPMode) []link.XDPAttachFlags {

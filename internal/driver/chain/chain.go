@@ -368,6 +368,11 @@ func (d *Driver) removeChain(c resource.Chain) error {
 	if err := d.detach(dir, c); err != nil {
 		return err
 	}
+	if c.Hook.IsXDP() {
+		if err := d.lroBack(c.Link); err != nil {
+			return err
+		}
+	}
 	if err := removeTree(dir); err != nil {
 		return err
 	}

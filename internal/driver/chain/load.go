@@ -45,6 +45,12 @@ func (d *Driver) load(p resource.Program, obj *object) (*loading, error) {
 		}
 		prog.Close() // held by the array that it is called through
 	}
+	if obj.asksKernel() {
+		if err := l.mapsOfFunctions(obj); err != nil {
+			l.close()
+			return nil, err
+		}
+	}
 	for name, from := range copied {
 		if err := copyMap(from, l.maps[name]); err != nil {
 			l.close()
@@ -122,6 +128,7 @@ func settle(spec *ebpf.CollectionSpec, p resource.Program) error {
 	}
 	for _, m := range spec.Maps {
 		m.Pinning = ebpf.PinNone // below the program's own folder, by us
+		m.Extra = nil            // the same in iproute2's words, which the library refuses
 	}
 	for _, m := range p.Maps {
 		s := spec.Maps[m.Name]
@@ -184,7 +191,7 @@ func (d *Driver) keepMaps(spec *ebpf.CollectionSpec, p resource.Program) (kept, 
 		settings := settingsOf(p, name)
 		switch {
 		case settings.Pin != "":
-			err = keepPinned(kept, name, s, d.pins.shared(settings.Pin))
+			err = d.keepPinned(kept, name, s, d.pins.shared(settings.Pin))
 		case former == "" || !keepable(name, s):
 		default:
 			err = keepFormer(kept, copied, name, s, mapPin(former, name), p.OnNewVersion)
@@ -211,10 +218,13 @@ func keepable(name string, s *ebpf.MapSpec) bool {
 	return !strings.HasPrefix(name, ".") && s.Type != ebpf.ProgramArray
 }
 
-func keepPinned(kept map[string]*ebpf.Map, name string, s *ebpf.MapSpec, path string) error {
+func (d *Driver) keepPinned(kept map[string]*ebpf.Map, name string, s *ebpf.MapSpec, path string) error {
 	m, err := ebpf.LoadPinnedMap(path, nil)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil // made with the program
+		m, err = d.preparedPin(path)
+		if m == nil && err == nil {
+			return nil // made with the program
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("open its pin %s: %w", path, err)
@@ -224,6 +234,23 @@ func keepPinned(kept map[string]*ebpf.Map, name string, s *ebpf.MapSpec, path st
 		return fmt.Errorf("what is pinned at %s does not fit: %w", path, err)
 	}
 	return nil
+}
+
+// preparedPin is the map that another program of the same plan is about to pin
+// at a path; nil if there is none.
+func (d *Driver) preparedPin(path string) (*ebpf.Map, error) {
+	for _, r := range d.ready {
+		l, ok := r.(*loading)
+		if !ok {
+			continue
+		}
+		for name, pin := range l.shared {
+			if m := l.maps[name]; pin == path && m != nil {
+				return m.Clone()
+			}
+		}
+	}
+	return nil, nil
 }
 
 func keepFormer(kept, copied map[string]*ebpf.Map, name string, s *ebpf.MapSpec, path string, policy resource.NewVersion) error {

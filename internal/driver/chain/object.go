@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 
 	"reconciler/internal/artifact"
 	"reconciler/internal/resource"
@@ -86,7 +87,7 @@ func (o *object) entry(p resource.Program, hook resource.Hook) (string, error) {
 	}
 	var found []string
 	for name, s := range o.spec.Programs {
-		if s.Type == want {
+		if s.Type == want && onInterfaces(s) {
 			found = append(found, name)
 		}
 	}
@@ -105,10 +106,19 @@ func (o *object) fits(entry string, want ebpf.ProgramType, hook resource.Hook) e
 	if !ok {
 		return fmt.Errorf("%w: %s is not in the object, which has %s", errNoEntry, entry, strings.Join(o.entries(), ", "))
 	}
+	if !onInterfaces(s) {
+		return fmt.Errorf("%w: %s is for the entries of a map (%s), not for an interface", errNoEntry, entry, s.SectionName)
+	}
 	if s.Type != want {
 		return fmt.Errorf("%w: %s is a program of type %s, which does not run on %s", errNoEntry, entry, s.Type, hook)
 	}
 	return nil
+}
+
+// onInterfaces tells programs for hooks from those of the same type that run
+// where a map redirects to.
+func onInterfaces(s *ebpf.ProgramSpec) bool {
+	return s.AttachType != ebpf.AttachXDPDevMap && s.AttachType != ebpf.AttachXDPCPUMap
 }
 
 func (o *object) entries() []string {
@@ -124,6 +134,14 @@ func (o *object) entries() []string {
 func (o *object) frags(function string) bool {
 	s := o.spec.Programs[function]
 	return s != nil && s.Flags&bpfXDPHasFrags != 0
+}
+
+// asksKernel reports variables that the kernel's configuration fills in: the
+// library makes a map of them for each function, which no name in the object
+// tells.
+func (o *object) asksKernel() bool {
+	var section *btf.Datasec
+	return o.spec.Types != nil && o.spec.Types.TypeByName(".kconfig", &section) == nil
 }
 
 const bpfXDPHasFrags = 1 << 5 // BPF_F_XDP_HAS_FRAGS of linux/bpf.h

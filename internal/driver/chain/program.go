@@ -208,7 +208,7 @@ func (d *Driver) running(p resource.Program, function string) *ebpf.Program {
 // mapsOfFunctions opens the maps that the functions use, under their names in
 // the object. The kernel keeps 15 bytes of a name.
 func (l *loading) mapsOfFunctions(obj *object) error {
-	for _, prog := range l.functions {
+	for function, prog := range l.functions {
 		info, err := prog.Info()
 		if err != nil {
 			return err
@@ -225,6 +225,9 @@ func (l *loading) mapsOfFunctions(obj *object) error {
 				return err
 			}
 			name := fullName(mi.Name, m, obj)
+			if obj.spec.Maps[name] == nil {
+				name += ":" + function // made for it alone when it was loaded
+			}
 			if had := l.maps[name]; had != nil {
 				had.Close()
 			}

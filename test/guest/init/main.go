@@ -95,6 +95,7 @@ func mountAll() error {
 	for _, m := range []struct{ kind, at string }{
 		{"proc", "/proc"},
 		{"sysfs", "/sys"},
+		{"bpf", "/sys/fs/bpf"},
 		{"devtmpfs", "/dev"},
 		{"tmpfs", "/tmp"},
 		{"tmpfs", "/run"},
@@ -121,7 +122,7 @@ func runTest(t script.Test, manager string) {
 	if manager != "" {
 		kind = "systemd"
 	}
-	cmd := exec.Command(t.Binary, "-test.run", t.Run, "-test.v", "-test.timeout", "3m")
+	cmd := exec.Command(t.Binary, "-test.run", t.Run, "-test.v", "-test.timeout", "6m")
 	cmd.Dir = t.Dir
 	cmd.Env = []string{
 		"CI=true", "RECONCILER_GUEST=" + kind,

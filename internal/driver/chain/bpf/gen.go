@@ -9,6 +9,12 @@ package bpf
 
 // Objects of the examples and of tests, in this directory's terms.
 //go:generate ./object.sh ../testdata/verdict.c
+//go:generate ./object.sh ../testdata/nobtf.bare.c
+//go:generate ./object.sh ../testdata/calls.c
+//go:generate ./object.sh ../testdata/shared.c
+//go:generate ./object.sh ../testdata/kinds.c
+//go:generate ./object.sh ../testdata/relocated.c
+//go:generate ./object.sh ../testdata/rewrite.c
 //go:generate ./object.sh ../../../../examples/chains/count/count.bpf.c
 //go:generate ./object.sh ../../../../examples/chains/droplist/droplist.bpf.c
 //go:generate ./object.sh ../../../../examples/chains/ratelimit/ratelimit.bpf.c
