@@ -33,17 +33,25 @@ type attachment struct {
 
 // attachedBy reads how a chain is attached.
 func (d *Driver) attachedBy(dir, name string, hook resource.Hook) attachment {
-	l, err := link.LoadPinnedLink(filepath.Join(dir, linkPin), nil)
+	pin, half := filepath.Join(dir, linkPin), exists(nextLink(dir))
+	if half {
+		pin = nextLink(dir)
+	}
+	l, err := link.LoadPinnedLink(pin, nil)
 	switch {
 	case err == nil:
 		defer l.Close()
-		return d.attachedByLink(l, hook)
+		a := d.attachedByLink(l, hook)
+		if half {
+			a.damage = append(a.damage, "the pin of its link has no name yet")
+		}
+		return a
 	case !errors.Is(err, os.ErrNotExist):
 		return attachment{damage: []string{err.Error()}, severed: true}
 	case hook.IsXDP():
 		return attachment{damage: []string{"it is not attached"}, severed: true}
 	}
-	return d.attachedByFilter(name, hook)
+	return d.attachedByFilter(dir, name, hook)
 }
 
 // attachedByLink reads a BPF link. One whose interface is gone, or that was
@@ -64,7 +72,7 @@ func (d *Driver) attachedByLink(l link.Link, hook resource.Hook) attachment {
 		a.how = attachTCX
 	}
 	on, err := d.linkByIndex(ifindex)
-	if ifindex == 0 || err != nil {
+	if ifindex == 0 || err != nil || hook.IsXDP() && on.xdp.program != a.program {
 		a.severed, a.damage = true, []string{"it was detached by force, or its interface was replaced"}
 		return a
 	}
@@ -81,6 +89,9 @@ func (d *Driver) attachedByLink(l link.Link, hook resource.Hook) attachment {
 
 // attach puts a generation into the place of what is attached.
 func (d *Driver) attach(dir string, g *generation, op diff.Op) error {
+	if err := nameLink(dir); err != nil {
+		return err
+	}
 	if g.chain.Hook.IsXDP() {
 		return d.attachXDP(dir, g, op)
 	}
@@ -142,20 +153,30 @@ func onInterface(info *link.Info) uint32 {
 // pinLink pins a new link in the place of an older one, if there is any: that
 // is gone with its pin.
 func pinLink(dir string, l link.Link) error {
-	pin := filepath.Join(dir, linkPin)
-	next := pin + "-next"
-	_ = os.Remove(next) // of a run that was killed here
-	if err := l.Pin(next); err != nil {
+	if err := l.Pin(nextLink(dir)); err != nil {
 		return fmt.Errorf("pin link: %w", err)
 	}
-	if err := os.Rename(next, pin); err != nil {
-		return fmt.Errorf("pin link: %w", err)
+	return nameLink(dir)
+}
+
+// nextLink is where a link is pinned until it takes the place of the former.
+func nextLink(dir string) string { return filepath.Join(dir, linkPin+"-next") }
+
+// nameLink lets a new link take the place of the former. A run that was killed
+// may have left one without its name.
+func nameLink(dir string) error {
+	err := os.Rename(nextLink(dir), filepath.Join(dir, linkPin))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("name the pin of the link: %w", err)
 	}
 	return nil
 }
 
 // detach takes a chain off its hook.
 func (d *Driver) detach(dir string, c resource.Chain) error {
+	if err := nameLink(dir); err != nil {
+		return err
+	}
 	pin := filepath.Join(dir, linkPin)
 	l, err := link.LoadPinnedLink(pin, nil)
 	if err == nil {

@@ -28,16 +28,28 @@ func (d *Driver) observeChains(s *observed.State) error {
 		}
 		for _, hook := range hooks {
 			dir := filepath.Join(d.pins.chains(), link, hook)
-			c := d.readChain(dir, unescape(link), resource.Hook(hook))
-			if s.Objects.Has(c.Key()) {
-				continue // of a name that was given to another interface since
-			}
-			d.places[c.Key()] = dir
-			d.seen = append(d.seen, c)
-			s.Objects.Put(resource.Object{Resource: c, Owner: resource.Ours})
+			d.found(s, dir, d.readChain(dir, linkOf(link), resource.Hook(hook)))
 		}
 	}
 	return nil
+}
+
+// found notes a chain that was read. Where an interface was renamed, two
+// directories may be of one chain: that which is attached counts, and the other
+// goes with the next swap.
+func (d *Driver) found(s *observed.State, dir string, c resource.Chain) {
+	k := c.Key()
+	if o, twice := s.Objects.Get(k); twice {
+		had := o.Resource.(resource.Chain)
+		if !had.Seen.Severed || c.Seen.Severed {
+			c, dir, d.places[k] = had, d.places[k], dir
+		}
+		d.outdated[k] = append(d.outdated[k], d.places[k])
+		c.Seen.Damage = append(c.Seen.Damage, "pins of an interface that had its name are left over")
+	}
+	d.places[k] = dir
+	d.seen = append(d.seen, c)
+	s.Objects.Put(resource.Object{Resource: c, Owner: resource.Ours})
 }
 
 // readChain reads a chain back. What is not as it was made is its damage.
@@ -177,11 +189,15 @@ func mapsOfDispatcher(id ebpf.ProgramID) (slots, state *ebpf.Map, err error) {
 	return slots, state, nil
 }
 
-// observeForeign notes XDP programs of others where a chain of ours is wanted.
+// observeForeign notes XDP programs of others where a chain of ours is wanted,
+// also where they took the place of one.
 func (d *Driver) observeForeign(s *observed.State, want *resource.Set) error {
 	want.Each(func(k resource.Key, o resource.Object) bool {
 		c, ok := o.Resource.(resource.Chain)
-		if !ok || !c.Hook.IsXDP() || s.Objects.Has(k) {
+		if !ok || !c.Hook.IsXDP() {
+			return true
+		}
+		if had, ok := s.Objects.Get(k); ok && !had.Resource.(resource.Chain).Seen.Severed {
 			return true
 		}
 		l, err := d.linkByName(c.Link)
@@ -268,12 +284,21 @@ func (d *Driver) generation(c resource.Chain, ifindex int) (*generation, error) 
 	return &generation{chain: c, number: number, ifindex: ifindex, dispatcher: built}, nil
 }
 
-// place is the directory of the pins of a chain.
+// place is the directory of the pins of a chain. An interface that was renamed
+// keeps its own, so that one which has its name now needs another.
 func (d *Driver) place(c resource.Chain) string {
 	if dir := d.places[c.Key()]; dir != "" {
 		return dir
 	}
-	return d.pins.chain(c.Link, c.Hook)
+	taken := map[string]bool{}
+	for _, dir := range d.places {
+		taken[dir] = true
+	}
+	dir := d.pins.chain(c.Link, c.Hook, 1)
+	for n := 2; taken[dir]; n++ {
+		dir = d.pins.chain(c.Link, c.Hook, n)
+	}
+	return dir
 }
 
 // nextGeneration is one more than the highest that has pins.
@@ -305,7 +330,19 @@ func (d *Driver) swap(g *generation, op diff.Op) error {
 	if err := d.verify(dir, g); err != nil {
 		return err
 	}
-	return collect(dir, g.number)
+	d.places[g.chain.Key()] = dir
+	return errors.Join(collect(dir, g.number), d.dropOutdated(g.chain))
+}
+
+// dropOutdated removes the pins of a chain that had the name of another's
+// interface.
+func (d *Driver) dropOutdated(c resource.Chain) error {
+	var errs []error
+	for _, dir := range d.outdated[c.Key()] {
+		errs = append(errs, removeTree(dir), removeEmpty(filepath.Dir(dir)))
+	}
+	delete(d.outdated, c.Key())
+	return errors.Join(errs...)
 }
 
 func pinGeneration(dir string, made *dispatcher) error {
@@ -361,5 +398,6 @@ func (d *Driver) removeChain(c resource.Chain) error {
 	if err := removeTree(dir); err != nil {
 		return err
 	}
-	return removeEmpty(filepath.Dir(dir))
+	delete(d.places, c.Key())
+	return errors.Join(removeEmpty(filepath.Dir(dir)), d.dropOutdated(c))
 }

@@ -63,15 +63,16 @@ type Driver struct {
 	cfg  Config
 	pins pins
 
-	mu      sync.Mutex // the watch looks beside the engine
-	parsed  map[string]*object
-	encoded map[resource.Key]*contents
-	ready   map[resource.Key]closer // made by Prepare and not yet used
-	places  map[resource.Key]string // the directory of each chain at the last look
-	seen    []resource.Chain        // the chains of ours at the last look
-	handle  *netlink.Handle         // nil before the first need
-	tcx     *bool                   // whether the kernel has it; nil before the first need
-	last    struct {                // of the last look
+	mu       sync.Mutex // the watch looks beside the engine
+	parsed   map[string]*object
+	encoded  map[resource.Key]*contents
+	ready    map[resource.Key]closer   // made by Prepare and not yet used
+	places   map[resource.Key]string   // the directory of each chain at the last look
+	outdated map[resource.Key][]string // directories of chains that are gone, by whose name they have
+	seen     []resource.Chain          // the chains of ours at the last look
+	handle   *netlink.Handle           // nil before the first need
+	tcx      *bool                     // whether the kernel has it; nil before the first need
+	last     struct {                  // of the last look
 		want  *resource.Set
 		state observed.State
 	}
@@ -107,7 +108,7 @@ func Open(cfg Config) *Driver {
 	return &Driver{
 		cfg: cfg, pins: pins{mount: cfg.BPFFS, namespace: cfg.Namespace},
 		parsed: map[string]*object{}, encoded: map[resource.Key]*contents{}, ready: map[resource.Key]closer{},
-		places: map[resource.Key]string{},
+		places: map[resource.Key]string{}, outdated: map[resource.Key][]string{},
 	}
 }
 

@@ -179,15 +179,19 @@ func orNone(names []string) string {
 // or with others, and those whose contents it is to begin with.
 func (d *Driver) keepMaps(spec *ebpf.CollectionSpec, p resource.Program) (kept, copied map[string]*ebpf.Map, err error) {
 	kept, copied = map[string]*ebpf.Map{}, map[string]*ebpf.Map{}
-	former := d.former(p)
+	own, former, policy := d.pins.program(p.Name, p.Link, p.Digest), d.former(p), p.OnNewVersion
+	if filepath.Base(former) == p.Digest {
+		policy = "" // the same version under the former name of its interface
+	}
 	for name, s := range spec.Maps {
 		settings := settingsOf(p, name)
 		switch {
 		case settings.Pin != "":
 			err = keepPinned(kept, name, s, d.pins.shared(settings.Pin))
+		case keepOwn(kept, name, s, mapPin(own, name)):
 		case former == "" || !keepable(name, s):
 		default:
-			err = keepFormer(kept, copied, name, s, mapPin(former, name), p.OnNewVersion)
+			err = keepFormer(kept, copied, name, s, mapPin(former, name), policy)
 		}
 		if err != nil {
 			return kept, copied, fmt.Errorf("map %s: %w", name, err)
@@ -226,6 +230,24 @@ func keepPinned(kept map[string]*ebpf.Map, name string, s *ebpf.MapSpec, path st
 	return nil
 }
 
+// keepOwn finds a map of this very version: pinned by a run that was killed, or
+// left when the pin of its function went.
+func keepOwn(kept map[string]*ebpf.Map, name string, s *ebpf.MapSpec, path string) bool {
+	if s.Type == ebpf.ProgramArray {
+		return false
+	}
+	m, err := ebpf.LoadPinnedMap(path, nil)
+	if err != nil {
+		return false
+	}
+	if s.Compatible(m) != nil {
+		m.Close()
+		return false
+	}
+	kept[name] = m
+	return true
+}
+
 func keepFormer(kept, copied map[string]*ebpf.Map, name string, s *ebpf.MapSpec, path string, policy resource.NewVersion) error {
 	if policy == resource.Fresh {
 		return nil
@@ -262,8 +284,14 @@ func (d *Driver) former(p resource.Program) string {
 	dir := filepath.Dir(d.pins.program(p.Name, p.Link, p.Digest))
 	for _, c := range d.chainsSeen() {
 		for _, s := range c.Slots {
-			if s.Program == p.Name && s.Link == p.Link && s.Digest != p.Digest && exists(filepath.Join(dir, s.Digest)) {
-				return filepath.Join(dir, s.Digest)
+			if s.Program != p.Name || s.Link == p.Link && s.Digest == p.Digest {
+				continue
+			}
+			// Of an interface that was renamed, it has the former name.
+			renamed := s.Link != "" && c.Link == p.Link
+			was := d.pins.program(s.Program, s.Link, s.Digest)
+			if (s.Link == p.Link || renamed) && exists(was) {
+				return was
 			}
 		}
 	}

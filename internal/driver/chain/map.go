@@ -25,7 +25,7 @@ type contents struct {
 // encode turns the declared contents of a map into bytes. The same contents
 // are encoded once.
 func (d *Driver) encode(m resource.Map, p resource.Program) (*contents, error) {
-	if had := d.encoded[m.Key()]; had != nil && sameEntries(had.of.Entries, m.Entries) {
+	if had := d.encoded[m.Key()]; had != nil && had.of.Mode == m.Mode && sameEntries(had.of.Entries, m.Entries) {
 		return had, nil
 	}
 	obj, err := d.object(p)
