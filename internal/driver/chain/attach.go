@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -49,9 +50,71 @@ func (d *Driver) attachedBy(dir, name string, hook resource.Hook) attachment {
 	case !errors.Is(err, os.ErrNotExist):
 		return attachment{damage: []string{err.Error()}, severed: true}
 	case hook.IsXDP():
-		return attachment{damage: []string{"it is not attached"}, severed: true}
+		return d.attachedUnpinned(dir, name)
 	}
 	return d.attachedByFilter(dir, name, hook)
+}
+
+// attachedUnpinned finds the XDP program of a chain whose link has no pin:
+// somebody else holds it, or the kernel is about to let it go.
+func (d *Driver) attachedUnpinned(dir, name string) attachment {
+	a := attachment{damage: []string{"it is not attached"}, severed: true}
+	on, err := d.linkByName(name)
+	if err == nil && slices.Contains(dispatchers(dir), on.xdp.program) {
+		a.program, a.how, a.mode, a.link = on.xdp.program, on.xdp.how(), on.xdp.mode, on.name
+		a.damage = []string{"the pin of its link is gone"}
+	}
+	return a
+}
+
+// dispatchers are those that are pinned in the directory of a chain.
+func dispatchers(dir string) []ebpf.ProgramID {
+	var ids []ebpf.ProgramID
+	names, _ := list(dir)
+	for _, name := range names {
+		if id := pinnedID(filepath.Join(dir, name, dispatcherPin)); id != 0 {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// detachStrays detaches links of former generations of a chain that have no pin
+// and that somebody holds.
+func detachStrays(dir string, g *generation) error {
+	now, err := g.dispatcher.id()
+	if err != nil {
+		return err
+	}
+	former := slices.DeleteFunc(dispatchers(dir), func(id ebpf.ProgramID) bool { return id == now })
+	return detachLinks(func(info *link.Info) bool {
+		return onInterface(info) == uint32(g.ifindex) && slices.Contains(former, info.Program)
+	})
+}
+
+// detachLinks detaches the links that are asked for.
+func detachLinks(which func(*link.Info) bool) error {
+	return eachLink(func(l link.Link, info *link.Info) error {
+		if which(info) {
+			return l.Detach()
+		}
+		return nil
+	})
+}
+
+// eachLink goes through the BPF links of all network namespaces.
+func eachLink(f func(link.Link, *link.Info) error) error {
+	var it link.Iterator
+	defer it.Close()
+	var errs []error
+	for it.Next() {
+		l := it.Take()
+		if info, err := l.Info(); err == nil { // else it is gone meanwhile
+			errs = append(errs, f(l, info))
+		}
+		l.Close()
+	}
+	return errors.Join(append(errs, it.Err())...)
 }
 
 // attachedByLink reads a BPF link. One whose interface is gone, or that was
@@ -191,8 +254,10 @@ func (d *Driver) detach(dir string, c resource.Chain) error {
 	if !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("open link: %w", err)
 	}
-	if c.Hook.IsXDP() {
-		return nil
+	ours := dispatchers(dir)
+	err = detachLinks(func(info *link.Info) bool { return slices.Contains(ours, info.Program) })
+	if err != nil || c.Hook.IsXDP() {
+		return err
 	}
 	return d.detachFilter(c)
 }

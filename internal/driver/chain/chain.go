@@ -197,11 +197,14 @@ func (d *Driver) observeForeign(s *observed.State, want *resource.Set) error {
 		if !ok || !c.Hook.IsXDP() {
 			return true
 		}
-		if had, ok := s.Objects.Get(k); ok && !had.Resource.(resource.Chain).Seen.Severed {
+		had, exists := s.Objects.Get(k)
+		ours, _ := had.Resource.(resource.Chain)
+		seen := ours.Seen
+		if exists && !seen.Severed {
 			return true
 		}
 		l, err := d.linkByName(c.Link)
-		if err != nil || l.xdp.program == 0 {
+		if err != nil || l.xdp.program == 0 || uint32(l.xdp.program) == seen.Dispatcher {
 			return true
 		}
 		s.Objects.Put(resource.Object{Owner: resource.Foreign, Resource: resource.Chain{

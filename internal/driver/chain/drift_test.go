@@ -164,6 +164,17 @@ func (r *running) whole() {
 	}
 }
 
+// countsOnce wants no packet to be seen twice.
+func (r *running) countsOnce() {
+	r.t.Helper()
+	before := r.seen(r.one)
+	f := r.startFlood(r.way.hook)
+	sent := f.end(r.t)
+	if saw := r.seen(r.one) - before; saw > sent+sent/10+100 {
+		r.t.Errorf("%d packets were sent and %d seen", sent, saw)
+	}
+}
+
 // sound wants a chain of so many programs to be attached, with the programs in
 // its slots that are pinned.
 func (r *running) sound(name string, programs int) {
@@ -307,8 +318,15 @@ func TestDriftOfTheAttachment(t *testing.T) {
 	}
 	for _, h := range []hurt{
 		{"detached by force", links, (*running).forced, []string{"detached by force"}},
-		{"pin of the link removed", []string{"xdp"}, func(r *running) { r.remove(filepath.Join(r.dir(), linkPin)) }, []string{"not attached"}},
-		{"pin of the link removed", []string{"tcx"}, func(r *running) { r.remove(filepath.Join(r.dir(), linkPin)) }, []string{"not attached"}},
+		{"pin of the link removed", links, func(r *running) { r.remove(filepath.Join(r.dir(), linkPin)) }, []string{"attached anew"}},
+		{"pin of the link removed and the link held", links, func(r *running) {
+			l, err := link.LoadPinnedLink(filepath.Join(r.dir(), linkPin), nil)
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			r.t.Cleanup(func() { l.Close() })
+			r.remove(filepath.Join(r.dir(), linkPin))
+		}, []string{"attached anew"}},
 		{"filter deleted", []string{"clsact"}, func(r *running) { r.tc("filter", "del", "dev", "p0", "egress", "pref", "210") }, []string{"not attached"}},
 		{"qdisc deleted", []string{"clsact"}, func(r *running) { r.tc("qdisc", "del", "dev", "p0", "clsact") }, []string{"not attached"}},
 		{"interface replaced", nil, func(r *running) { r.IP("link", "del", "p0"); again(r) }, []string{"attached anew"}},
@@ -331,6 +349,7 @@ func TestDriftOfTheAttachment(t *testing.T) {
 				if !r.holdsMark() {
 					t.Error("what the map held is lost")
 				}
+				r.countsOnce()
 				names, err := list(r.dir())
 				if err != nil || len(names) > 2 {
 					t.Errorf("pins are left: %v, %v", names, err)
