@@ -33,6 +33,7 @@ func TestScripts(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(script), ".txtar"), func(t *testing.T) {
 			t.Parallel()
 			ns := testns.New(t)
+			dropPins(t, ns)
 			testscript.Run(t, testscript.Params{
 				Files: []string{script},
 				Setup: func(e *testscript.Env) error { return setup(e, ns.Name) },
@@ -51,6 +52,11 @@ func TestScripts(t *testing.T) {
 }
 
 func setup(e *testscript.Env, ns string) error {
+	object, err := filepath.Abs(verdictObject)
+	if err != nil {
+		return err
+	}
+	e.Setenv("OBJECT", object)
 	e.Setenv("NS", ns)
 	e.Setenv("RECONCILER_NETNS", ns)
 	e.Setenv("RECONCILER_STATE_DIR", filepath.Join(e.WorkDir, "state"))

@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"reconciler/internal/diff"
@@ -30,6 +32,7 @@ type Planner struct {
 
 	checked  checked
 	resolved resolved
+	named    named
 	quiet    quiet
 }
 
@@ -200,8 +203,43 @@ func (p *Planner) Observe(ctx context.Context, q observed.Query) (observed.State
 	for i, d := range p.Drivers {
 		from[i] = d
 	}
-	return observed.All(ctx, from, q)
+	return observed.All(ctx, from, q, p.kernelNames)
 }
+
+// named is a set with the kernel's names of links, and what it was made from.
+type named struct {
+	want   *resource.Set
+	names  map[string]string
+	answer *resource.Set
+}
+
+// kernelNames returns want with the kernel's names of links: want itself where
+// they are the same, and the same set as before where nothing has changed.
+func (p *Planner) kernelNames(want *resource.Set, have observed.State) *resource.Set {
+	all := want.All() // sorted by driver first
+	if len(all) == 0 || !standsOnLinks(all[0]) && !standsOnLinks(all[len(all)-1]) {
+		return want
+	}
+	names := diff.Names(want, have)
+	if len(names) == 0 {
+		return want
+	}
+	if p.named.want == want && maps.Equal(p.named.names, names) {
+		return p.named.answer
+	}
+	out := resource.NewSet(want.Len())
+	for _, o := range all {
+		if r, ok := o.Resource.(resource.Renamer); ok {
+			o.Resource = r.Rename(func(name string) string { return cmp.Or(names[name], name) })
+		}
+		out.Put(o)
+	}
+	p.named = named{want, names, out}
+	return out
+}
+
+// standsOnLinks tells what another driver than that of links reads.
+func standsOnLinks(o resource.Object) bool { return o.Key().Driver != resource.Netlink }
 
 // around lists what a plan touches, and the links of what it takes away:
 // whether those are protected shows in the routes that lie on them.

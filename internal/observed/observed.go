@@ -107,12 +107,25 @@ type Observer interface {
 	Observe(context.Context, Query) (State, error)
 }
 
-// All asks every observer and merges the answers. An observer that fails is
-// blind as a whole; an error is returned only when the context ends.
-func All(ctx context.Context, from []Observer, q Query) (State, error) {
+// Upper is an observer whose objects stand on the links that another reads. It
+// is asked for them by the kernel's names.
+type Upper interface {
+	Observer
+	StandsOnLinks()
+}
+
+// All asks every observer in turn and merges the answers. named gives Want the
+// kernel's names of links for an Upper, of what those before it have read. An
+// observer that fails is blind as a whole; an error is returned only when the
+// context ends.
+func All(ctx context.Context, from []Observer, q Query, named func(*resource.Set, State) *resource.Set) (State, error) {
 	out := State{Objects: new(resource.Set)}
 	for _, o := range from {
-		s, err := o.Observe(ctx, q)
+		asked := q
+		if _, ok := o.(Upper); ok && q.Want != nil {
+			asked.Want = named(q.Want, out)
+		}
+		s, err := o.Observe(ctx, asked)
 		if ctx.Err() != nil {
 			return State{}, fmt.Errorf("observe %s: %w", o.Name(), context.Cause(ctx))
 		}

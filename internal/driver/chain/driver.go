@@ -87,6 +87,7 @@ type closer interface{ close() }
 
 var (
 	_ driver.Driver    = (*Driver)(nil)
+	_ observed.Upper   = (*Driver)(nil)
 	_ driver.Preparer  = (*Driver)(nil)
 	_ driver.Resolver  = (*Driver)(nil)
 	_ driver.Fetcher   = (*Driver)(nil)
@@ -114,6 +115,9 @@ func Open(cfg Config) *Driver {
 
 // Name is the driver's name in keys.
 func (d *Driver) Name() string { return resource.ChainDriver }
+
+// StandsOnLinks lets Observe be asked by the kernel's names of interfaces.
+func (*Driver) StandsOnLinks() {}
 
 // Observe reads the chains, programs and declared maps of the namespace.
 func (d *Driver) Observe(ctx context.Context, q observed.Query) (observed.State, error) {
