@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/cilium/ebpf"
@@ -234,6 +235,9 @@ const (
 
 // prepareChain builds the next generation of a chain.
 func (d *Driver) prepareChain(c resource.Chain) error {
+	if slices.ContainsFunc(c.Slots, func(s resource.Slot) bool { return d.refused[keyOf(s)] }) {
+		return nil // told of the program
+	}
 	l, err := d.linkByName(c.Link)
 	if err != nil {
 		// It may be made by this very plan: built when its turn comes.

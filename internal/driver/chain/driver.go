@@ -67,6 +67,8 @@ type Driver struct {
 	parsed   map[string]*object
 	encoded  map[resource.Key]*contents
 	ready    map[resource.Key]closer   // made by Prepare and not yet used
+	want     *resource.Set             // of the last look
+	refused  map[resource.Key]bool     // programs that Prepare could not make
 	places   map[resource.Key]string   // the directory of each chain at the last look
 	outdated map[resource.Key][]string // directories of chains that are gone, by whose name they have
 	seen     []resource.Chain          // the chains of ours at the last look
@@ -110,6 +112,7 @@ func Open(cfg Config) *Driver {
 		cfg: cfg, pins: pins{mount: cfg.BPFFS, namespace: cfg.Namespace},
 		parsed: map[string]*object{}, encoded: map[resource.Key]*contents{}, ready: map[resource.Key]closer{},
 		places: map[resource.Key]string{}, outdated: map[resource.Key][]string{},
+		refused: map[resource.Key]bool{},
 	}
 }
 
@@ -124,6 +127,9 @@ func (d *Driver) Observe(ctx context.Context, q observed.Query) (observed.State,
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.drop()
+	if q.Want != nil {
+		d.want = q.Want
+	}
 	state, err := d.look(ctx, q)
 	if err == nil && q.Want != nil && !q.All {
 		d.last.want, d.last.state = q.Want, state
@@ -139,7 +145,11 @@ func (d *Driver) Prepare(ctx context.Context, op diff.Op) error {
 	if op.Verb == diff.Delete {
 		return nil
 	}
-	return d.prepare(ctx, op.To)
+	err := d.prepare(ctx, op.To)
+	if op.Key.Kind == resource.KindProgram {
+		d.refused[op.Key] = err != nil
+	}
+	return err
 }
 
 func (d *Driver) prepare(ctx context.Context, r resource.Resource) error {
@@ -218,4 +228,5 @@ func (d *Driver) drop() {
 		r.close()
 		delete(d.ready, k)
 	}
+	clear(d.refused)
 }

@@ -37,7 +37,10 @@ func (d *Driver) load(p resource.Program, obj *object) (*loading, error) {
 	if err != nil {
 		return nil, d.loadError(p, err)
 	}
-	l := &loading{program: p, functions: map[string]*ebpf.Program{}, maps: coll.Maps, shared: sharedPins(d.pins, p)}
+	l := &loading{program: p, functions: map[string]*ebpf.Program{}, maps: coll.Maps, shared: sharedPins(d.pins, p), made: map[string]bool{}}
+	for name := range l.maps {
+		l.made[name] = kept[name] == nil && copied[name] == nil
+	}
 	for name, prog := range coll.Programs {
 		if slices.Contains(p.Functions, name) {
 			l.functions[name] = prog

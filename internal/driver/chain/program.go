@@ -139,6 +139,7 @@ type loading struct {
 	functions map[string]*ebpf.Program
 	maps      map[string]*ebpf.Map
 	shared    map[string]string // pins of their own, by map
+	made      map[string]bool   // maps that are new
 }
 
 func (l *loading) close() {
@@ -164,6 +165,10 @@ func (d *Driver) prepareProgram(ctx context.Context, p resource.Program) error {
 		l, err = d.load(p, obj)
 	}
 	if err != nil {
+		return err
+	}
+	if err := d.fill(l); err != nil {
+		l.close()
 		return err
 	}
 	d.ready[p.Key()] = l
