@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -190,7 +191,7 @@ func (d *Driver) keepMaps(spec *ebpf.CollectionSpec, p resource.Program) (kept, 
 		settings := settingsOf(p, name)
 		switch {
 		case settings.Pin != "":
-			err = keepPinned(kept, name, s, d.pins.shared(settings.Pin))
+			err = d.keepPinned(kept, name, s, d.pins.shared(settings.Pin))
 		case keepOwn(kept, name, s, mapPin(own, name)):
 		case former == "" || !keepable(name, s):
 		default:
@@ -218,9 +219,12 @@ func keepable(name string, s *ebpf.MapSpec) bool {
 	return !strings.HasPrefix(name, ".") && s.Type != ebpf.ProgramArray
 }
 
-func keepPinned(kept map[string]*ebpf.Map, name string, s *ebpf.MapSpec, path string) error {
+func (d *Driver) keepPinned(kept map[string]*ebpf.Map, name string, s *ebpf.MapSpec, path string) error {
 	m, err := ebpf.LoadPinnedMap(path, nil)
 	if errors.Is(err, os.ErrNotExist) {
+		m, err = d.aboutToPin(path)
+	}
+	if m == nil && err == nil {
 		return nil // made with the program
 	}
 	if err != nil {
@@ -231,6 +235,23 @@ func keepPinned(kept map[string]*ebpf.Map, name string, s *ebpf.MapSpec, path st
 		return fmt.Errorf("what is pinned at %s does not fit: %w", path, err)
 	}
 	return nil
+}
+
+// aboutToPin finds the map of a program that is prepared, and pins it there as
+// well; nil if there is none.
+func (d *Driver) aboutToPin(path string) (*ebpf.Map, error) {
+	for _, r := range d.ready {
+		l, ok := r.(*loading)
+		if !ok {
+			continue
+		}
+		for name, at := range l.shared {
+			if at == path && l.maps[name] != nil {
+				return l.maps[name].Clone()
+			}
+		}
+	}
+	return nil, nil
 }
 
 // keepOwn finds a map of this very version: pinned by a run that was killed, or
@@ -350,14 +371,31 @@ func (e *RefusedError) Format(f fmt.State, verb rune) {
 // Unwrap is the library's error.
 func (e *RefusedError) Unwrap() error { return e.Err }
 
-// decisive is the last line of a log that is no statistics: what was wrong.
+// decisive is what a log ends with, statistics aside: what was wrong, in a line
+// or two after the last instruction.
 func decisive(log []string) string {
+	var found []string
 	for _, line := range slices.Backward(log) {
 		line = strings.TrimSpace(line)
-		if line == "" || strings.HasPrefix(line, "processed ") || strings.HasPrefix(line, "verification time") || strings.HasPrefix(line, "stack depth") {
+		switch {
+		case line == "" || strings.HasPrefix(line, "processed ") || strings.HasPrefix(line, "verification time") || strings.HasPrefix(line, "stack depth"):
 			continue
+		case len(found) > 0 && (len(found) == mostDecisive || isTrace(line)):
+			return strings.Join(found, "; ")
 		}
-		return line
+		found = slices.Insert(found, 0, line)
+	}
+	if len(found) > 0 {
+		return strings.Join(found, "; ")
 	}
 	return "no reason given"
+}
+
+const mostDecisive = 2 // lines
+
+// isTrace tells instructions, source lines and registers from what is said.
+func isTrace(line string) bool {
+	number, _, colon := strings.Cut(line, ":")
+	_, err := strconv.Atoi(number)
+	return colon && err == nil || strings.HasPrefix(line, ";") || strings.HasPrefix(line, "from ")
 }
