@@ -86,7 +86,7 @@ func (d *Driver) readChain(dir, link string, hook resource.Hook) resource.Chain 
 
 // pinnedID is the id of a pinned program; 0 if there is none.
 func pinnedID(path string) ebpf.ProgramID {
-	p, err := ebpf.LoadPinnedProgram(path, nil)
+	p, err := openProgram(path)
 	if err != nil {
 		return 0
 	}

@@ -73,7 +73,7 @@ func readProgram(dir, instance, digest string) resource.Program {
 func mapsOf(dir string, functions []string) (int, error) {
 	ids := map[ebpf.MapID]bool{}
 	for _, f := range functions {
-		prog, err := ebpf.LoadPinnedProgram(functionPin(dir, f), nil)
+		prog, err := openProgram(functionPin(dir, f))
 		if err != nil {
 			return 0, fmt.Errorf("function %s: %w", f, err)
 		}
@@ -181,7 +181,7 @@ func (d *Driver) salvage(p resource.Program, obj *object) (*loading, error) {
 	l := &loading{program: p, functions: map[string]*ebpf.Program{}, maps: map[string]*ebpf.Map{}, shared: sharedPins(d.pins, p)}
 	dir := d.pins.program(p.Name, p.Link, p.Digest)
 	for _, f := range p.Functions {
-		prog, err := ebpf.LoadPinnedProgram(functionPin(dir, f), nil)
+		prog, err := openProgram(functionPin(dir, f))
 		if err != nil {
 			prog = d.running(p, f)
 		}
@@ -381,7 +381,7 @@ func (d *Driver) function(s resource.Slot) (*ebpf.Program, error) {
 	if l, ok := d.ready[key].(*loading); ok && l.functions[s.Function] != nil {
 		return l.functions[s.Function].Clone()
 	}
-	p, err := ebpf.LoadPinnedProgram(functionPin(d.pins.program(s.Program, s.Link, s.Digest), s.Function), nil)
+	p, err := openProgram(functionPin(d.pins.program(s.Program, s.Link, s.Digest), s.Function))
 	if err != nil {
 		return nil, fmt.Errorf("open program %s: %w", key.Name, err)
 	}

@@ -51,7 +51,7 @@ func (d *Driver) programStatistics(p resource.Program) resource.Program {
 		m.Close()
 	}
 	for _, f := range p.Functions {
-		prog, err := ebpf.LoadPinnedProgram(functionPin(dir, f), nil)
+		prog, err := openProgram(functionPin(dir, f))
 		if err != nil {
 			continue
 		}
