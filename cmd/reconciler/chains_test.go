@@ -6,27 +6,10 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strconv"
-	"testing"
 
 	"golang.org/x/sys/unix"
 )
-
-// pinsOf is where what is pinned of a network namespace lies.
-func pinsOf(netns string) string {
-	var s unix.Stat_t
-	if err := unix.Stat(netns, &s); err != nil {
-		panic(err)
-	}
-	return filepath.Join("/sys/fs/bpf/reconciler", strconv.FormatUint(s.Ino, 10))
-}
-
-// unpin removes what a script leaves there, once it is over.
-func unpin(t *testing.T, netns string) {
-	pins := pinsOf(netns)
-	t.Cleanup(func() { os.RemoveAll(pins) })
-}
 
 // scrape prints what a daemon in this network namespace tells Prometheus.
 func scrape() {

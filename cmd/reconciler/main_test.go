@@ -35,10 +35,10 @@ func TestScripts(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(script), ".txtar"), func(t *testing.T) {
 			t.Parallel()
 			ns := testns.New(t)
-			unpin(t, ns.Path())
+			dropPins(t, ns)
 			testscript.Run(t, testscript.Params{
 				Files: []string{script},
-				Setup: func(e *testscript.Env) error { return setup(e, ns) },
+				Setup: func(e *testscript.Env) error { return setup(t, e, ns) },
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){
 					"ip":         ip,
 					"exits":      exits,
@@ -53,13 +53,18 @@ func TestScripts(t *testing.T) {
 	}
 }
 
-func setup(e *testscript.Env, ns *testns.NS) error {
+func setup(t *testing.T, e *testscript.Env, ns *testns.NS) error {
 	examples, err := filepath.Abs("../../examples")
 	if err != nil {
 		return err
 	}
+	object, err := filepath.Abs(verdictObject)
+	if err != nil {
+		return err
+	}
 	e.Setenv("EXAMPLES", examples)
-	e.Setenv("PINS", pinsOf(ns.Path()))
+	e.Setenv("OBJECT", object)
+	e.Setenv("PINS", pinsOf(t, ns))
 	e.Setenv("NS", ns.Name)
 	e.Setenv("RECONCILER_NETNS", ns.Name)
 	e.Setenv("RECONCILER_STATE_DIR", filepath.Join(e.WorkDir, "state"))

@@ -64,10 +64,11 @@ type changes struct {
 	requests   int // messages to netlink that are not known to read only
 	parameters int // files below /proc/sys that were opened to write
 	controls   int // ioctl calls on sockets
+	programs   int // bpf calls that make, attach, pin or write
 }
 
 func (c changes) String() string {
-	return fmt.Sprintf("%d requests, %d parameters, %d ioctl calls", c.requests, c.parameters, c.controls)
+	return fmt.Sprintf("%d requests, %d parameters, %d ioctl calls, %d bpf calls", c.requests, c.parameters, c.controls, c.programs)
 }
 
 // traced is a host whose program runs under strace.
@@ -86,7 +87,7 @@ func newTraced(t *testing.T) *traced {
 
 // command is the program under strace.
 func (h *traced) command(ctx context.Context, args ...string) *exec.Cmd {
-	calls := "--trace=openat,ioctl,write,writev,sendto,sendmsg,sendmmsg"
+	calls := "--trace=bpf,openat,ioctl,write,writev,sendto,sendmsg,sendmmsg"
 	all := append([]string{"-f", "-yy", "-v", "-xx", "-s", "1000000", "-o", h.trace, calls, h.program}, args...)
 	cmd := exec.CommandContext(ctx, "strace", all...)
 	cmd.Env = append(os.Environ(), "RECONCILER_NETNS="+h.ns.Name, "RECONCILER_STATE_DIR="+h.state,
@@ -181,6 +182,7 @@ func (h *traced) count() changes {
 var (
 	netlinkCall = regexp.MustCompile(`^\d+ +(?:write|writev|sendto|sendmsg|sendmmsg)\(\d+<NETLINK:`)
 	socketCall  = regexp.MustCompile(`^\d+ +ioctl\(\d+<(?:UDP|TCP|RAW|NETLINK|socket)\b`)
+	bpfCall     = regexp.MustCompile(`^\d+ +bpf\(BPF_(?:MAP_CREATE|PROG_LOAD|BTF_LOAD|OBJ_PIN|LINK_CREATE|LINK_UPDATE|LINK_DETACH|PROG_ATTACH|PROG_DETACH|MAP_(?:UPDATE|DELETE)_(?:ELEM|BATCH)|MAP_LOOKUP_AND_DELETE_(?:ELEM|BATCH)|MAP_FREEZE),`)
 	openCall    = regexp.MustCompile(`^\d+ +openat\([^,]*, "((?:\\x[0-9a-f]{2})+)", ([A-Z_|]+)`)
 )
 
@@ -195,6 +197,8 @@ func countChanges(trace string) (c changes, err error) {
 			c.requests += n
 		case socketCall.MatchString(line):
 			c.controls++
+		case bpfCall.MatchString(line):
+			c.programs++
 		case openCall.MatchString(line):
 			m := openCall.FindStringSubmatch(line)
 			name, err := strace.Unhex(m[1])
@@ -220,9 +224,12 @@ func TestCountChanges(t *testing.T) {
 1 sendto(3<NETLINK:[ROUTE:31]>, [[{nlmsg_len=32, nlmsg_type=0x14}], [{nlmsg_len=32, nlmsg_type=RTM_GETROUTE}]], 64) = 64
 1 ioctl(4<UDP:[31]>, SIOCETHTOOL, 0x7fff) = 0
 1 ioctl(1<\x2f\x64\x65\x76>, TCGETS, 0x7fff) = 0
+1 bpf(BPF_MAP_LOOKUP_ELEM, {map_fd=3}, 32) = 0
+1 bpf(BPF_MAP_UPDATE_ELEM, {map_fd=3}, 32) = 0
+1 bpf(BPF_MAP_FREEZE, {map_fd=3}, 4 <unfinished ...>
 `
 	got, err := countChanges(trace)
-	if want := (changes{requests: 3, parameters: 1, controls: 1}); got != want || err != nil {
+	if want := (changes{requests: 3, parameters: 1, controls: 1, programs: 2}); got != want || err != nil {
 		t.Errorf("got %s, %v; want %s", got, err, want)
 	}
 	if _, err := countChanges(`1 write(3<NETLINK:[31]>, "\x10", 1) = 1`); err == nil {

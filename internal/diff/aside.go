@@ -8,10 +8,11 @@ import "reconciler/internal/resource"
 type aside struct {
 	keys  map[resource.Key]bool // identities without the link they would stand on
 	links map[string]bool       // the kernel's names of links in doubt
+	run   map[resource.Key]bool // what the chains that stay are made of
 }
 
-func asideOf(want *resource.Set) aside {
-	a := aside{map[resource.Key]bool{}, map[string]bool{}}
+func asideOf(want, have *resource.Set) aside {
+	a := aside{map[resource.Key]bool{}, map[string]bool{}, map[resource.Key]bool{}}
 	for _, o := range want.Aside() {
 		if l, ok := o.Resource.(resource.Link); ok {
 			a.links[l.Name] = true
@@ -19,6 +20,17 @@ func asideOf(want *resource.Set) aside {
 		}
 		a.keys[placeless(o.Resource)] = true
 	}
+	if len(a.keys) == 0 && len(a.links) == 0 {
+		return a
+	}
+	have.Each(func(_ resource.Key, o resource.Object) bool {
+		if c, ok := o.Resource.(resource.Chain); ok && a.keeps(c) != "" {
+			for _, k := range c.Requires() {
+				a.run[k] = true
+			}
+		}
+		return true
+	})
 	return a
 }
 
@@ -39,6 +51,9 @@ func (a aside) keeps(r resource.Resource) string {
 		if a.links[link] && (r.Key().Kind == resource.KindLink || link != r.Key().Name) {
 			return "interface " + link + " may be one that is declared: its match has more than one hit"
 		}
+	}
+	if _, isProgram := r.(resource.Program); isProgram && a.run[r.Key()] {
+		return "a chain that stays runs it"
 	}
 	if _, isLink := r.(resource.Link); !isLink && a.keys[placeless(r)] {
 		return "it is declared for an interface that is not found"

@@ -69,3 +69,32 @@ func TestBlindPeerIsNotTaken(t *testing.T) {
 		t.Errorf("got:\n%s", describe(plan))
 	}
 }
+
+// What a chain runs stays as long as the chain does.
+func TestProgramsOfAHeldChainStay(t *testing.T) {
+	run := func(link string) (resource.Program, resource.Chain) {
+		p := resource.Program{Name: "count", Link: link, Digest: "0123456789abcdef"}
+		return p, resource.Chain{
+			Link: link, Hook: resource.XDPIngress,
+			Slots: []resource.Slot{{Program: p.Name, Link: p.Link, Digest: p.Digest}},
+		}
+	}
+	program, chain := run("uplink")
+	want := setOf(of(resource.Link{Name: "uplink", Match: resource.Match{Name: "e*"}}, program, chain))
+	have := resource.NewSet(0)
+	have.Put(resource.Object{Resource: resource.Link{Name: "lan0", State: resource.Up}, Owner: resource.Foreign})
+	program, chain = run("lan0")
+	for _, r := range of(program, chain) {
+		have.Put(resource.Object{Resource: r, Owner: resource.Ours})
+	}
+	bound, _ := diff.Bind(want, observed.State{Objects: have})
+	plan, err := diff.Compute(bound, observed.State{Objects: have})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, op := range plan.Ops {
+		if op.Verb == diff.Delete {
+			t.Errorf("%s is deleted\n%s", op.Key, describe(plan))
+		}
+	}
+}

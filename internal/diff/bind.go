@@ -20,6 +20,14 @@ func Bind(want *resource.Set, have observed.State) (*resource.Set, []Note) {
 	return b.bind(), b.notes
 }
 
+// Names are the kernel's names of the wanted links, by YAML's, where they
+// differ.
+func Names(want *resource.Set, have observed.State) map[string]string {
+	b := &binder{want: want, have: have, links: linksOf(have), names: map[string]string{}, missing: map[string]NoteCode{}}
+	b.resolve()
+	return b.names
+}
+
 type binder struct {
 	want *resource.Set
 	have observed.State

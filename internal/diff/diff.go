@@ -292,7 +292,7 @@ func (c *comparison) linkOf(name string) resource.Link {
 
 // compareHad plans the removal of what is not wanted.
 func (c *comparison) compareHad() {
-	exact, aside := c.exact(), asideOf(c.want)
+	exact, aside := c.exact(), asideOf(c.want, c.have.Objects)
 	c.have.Objects.Each(func(k resource.Key, h resource.Object) bool {
 		if h.Owner != resource.Ours && !exact.names(h) || c.want.Has(k) {
 			return true

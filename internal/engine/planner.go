@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"reconciler/internal/diff"
@@ -31,6 +33,7 @@ type Planner struct {
 	union    observed.Union
 	checked  checked
 	resolved resolved
+	named    named
 	quiet    quiet
 }
 
@@ -165,7 +168,7 @@ func (p *Planner) look(ctx context.Context, want *resource.Set, q observed.Query
 // nothing to bend it returns the same set.
 func (p *Planner) bend(q quiet) (wanted *resource.Set, notes []diff.Note) {
 	p.check(q.want)
-	wanted = intent.LeaveAlone(q.bound, q.have.Objects, slices.Concat(p.checked.keys, p.resolved.keys))
+	wanted = intent.LeaveAlone(q.bound, q.have.Objects, slices.Concat(p.checked.keys, p.notReady()))
 	notes = slices.Concat(q.notes, p.checked.notes, p.resolved.notes)
 	if p.Decide != nil {
 		var said []diff.Note
@@ -202,8 +205,56 @@ func (p *Planner) Observe(ctx context.Context, q observed.Query) (observed.State
 	for i, d := range p.Drivers {
 		from[i] = d
 	}
-	return p.union.Observe(ctx, from, q)
+	return p.union.Observe(ctx, from, q, p.kernelNames)
 }
+
+// named is a set with the kernel's names of links, and what it was made from.
+type named struct {
+	want   *resource.Set
+	names  map[string]string
+	answer *resource.Set
+}
+
+// kernelNames returns want with the kernel's names of links: want itself where
+// they are the same, and the same set as before where nothing has changed.
+func (p *Planner) kernelNames(want *resource.Set, have observed.State) *resource.Set {
+	all := want.All() // sorted by driver first
+	if len(all) == 0 || !standsOnLinks(all[0]) && !standsOnLinks(all[len(all)-1]) {
+		return want
+	}
+	names := diff.Names(want, have)
+	if p.named.want == want && maps.Equal(p.named.names, names) {
+		return p.named.answer
+	}
+	p.named = named{want, names, want}
+	if len(names) == 0 {
+		return want
+	}
+	out := resource.NewSet(want.Len())
+	for _, o := range all {
+		if r, ok := o.Resource.(resource.Renamer); ok {
+			o.Resource = r.Rename(func(name string) string { return cmp.Or(names[name], name) })
+		}
+		out.Put(o)
+	}
+	p.named.answer = out
+	return out
+}
+
+// notReady lists what could not be resolved, by the kernel's names of links.
+func (p *Planner) notReady() []resource.Key {
+	keys := slices.Clone(p.resolved.keys)
+	for i, k := range keys {
+		o, _ := p.named.want.Get(k)
+		if r, ok := o.Resource.(resource.Renamer); ok && len(p.named.names) > 0 {
+			keys[i] = r.Rename(func(name string) string { return cmp.Or(p.named.names[name], name) }).Key()
+		}
+	}
+	return keys
+}
+
+// standsOnLinks tells what another driver than that of links reads.
+func standsOnLinks(o resource.Object) bool { return o.Key().Driver != resource.Netlink }
 
 // around lists what a plan touches, and the links of what it takes away:
 // whether those are protected shows in the routes that lie on them.

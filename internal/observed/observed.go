@@ -107,6 +107,17 @@ type Observer interface {
 	Observe(context.Context, Query) (State, error)
 }
 
+// Upper is an observer whose objects stand on the links that another reads. It
+// is asked for them by the kernel's names.
+type Upper interface {
+	Observer
+	StandsOnLinks()
+}
+
+// Naming gives what is wanted the kernel's names of links, of what was read
+// already.
+type Naming func(want *resource.Set, have State) *resource.Set
+
 // Union asks observers and merges their answers. It remembers the last merger:
 // an observer that saw nothing new hands out the same set, and to copy it again
 // would be most of the cost of a cycle on a large host. The zero value is ready.
@@ -115,10 +126,11 @@ type Union struct {
 	merged *resource.Set
 }
 
-// Observe is All, but for a plain query whose answers are all handed out again
-// the answer is the last one.
-func (u *Union) Observe(ctx context.Context, from []Observer, q Query) (State, error) {
-	out, parts, err := ask(ctx, from, q)
+// Observe asks them in turn. An observer that fails is blind as a whole; an
+// error is returned only when the context ends. The answer to a plain query
+// whose parts are all handed out again is the last one.
+func (u *Union) Observe(ctx context.Context, from []Observer, q Query, named Naming) (State, error) {
+	out, parts, err := ask(ctx, from, q, named)
 	if err != nil {
 		return State{}, err
 	}
@@ -136,23 +148,18 @@ func (u *Union) Observe(ctx context.Context, from []Observer, q Query) (State, e
 	return out, nil
 }
 
-// All asks every observer and merges the answers. An observer that fails is
-// blind as a whole; an error is returned only when the context ends.
-func All(ctx context.Context, from []Observer, q Query) (State, error) {
-	out, parts, err := ask(ctx, from, q)
-	if err == nil {
-		out.Objects, err = mergeAll(parts)
-	}
-	if err != nil {
-		return State{}, err
-	}
-	return out, nil
-}
-
 // ask collects the answers; their objects stay apart.
-func ask(ctx context.Context, from []Observer, q Query) (out State, parts []*resource.Set, err error) {
+func ask(ctx context.Context, from []Observer, q Query, named Naming) (out State, parts []*resource.Set, err error) {
 	for _, o := range from {
-		s, err := o.Observe(ctx, q)
+		asked := q
+		if _, ok := o.(Upper); ok && q.Want != nil {
+			below, err := mergeAll(parts)
+			if err != nil {
+				return State{}, nil, err
+			}
+			asked.Want = named(q.Want, State{Objects: below, Blind: out.Blind})
+		}
+		s, err := o.Observe(ctx, asked)
 		if ctx.Err() != nil {
 			return State{}, nil, fmt.Errorf("observe %s: %w", o.Name(), context.Cause(ctx))
 		}

@@ -205,10 +205,11 @@ func (c Chain) Evicts() bool { return c.Takeover }
 // EvictHint names the key of YAML.
 func (c Chain) EvictHint() string { return " (takeover: true evicts it)" }
 
-// Replaces reports a change of the mode: XDP has to be taken off for it.
+// Replaces reports a change of the mode: XDP has to be taken off for it, if
+// what is there is attached and ours.
 func (c Chain) Replaces(from Resource) bool {
 	d, ok := from.(Chain)
-	return ok && !c.sameMode(d)
+	return ok && d.Seen.Generation != 0 && !d.Seen.Severed && !c.sameMode(d)
 }
 
 // Rename passes the name of the interface on.

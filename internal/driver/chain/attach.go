@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -33,17 +34,87 @@ type attachment struct {
 
 // attachedBy reads how a chain is attached.
 func (d *Driver) attachedBy(dir, name string, hook resource.Hook) attachment {
-	l, err := link.LoadPinnedLink(filepath.Join(dir, linkPin), nil)
+	pin, half := filepath.Join(dir, linkPin), exists(nextLink(dir))
+	if half {
+		pin = nextLink(dir)
+	}
+	l, err := link.LoadPinnedLink(pin, nil)
 	switch {
 	case err == nil:
 		defer l.Close()
-		return d.attachedByLink(l, hook)
+		a := d.attachedByLink(l, hook)
+		if half {
+			a.damage = append(a.damage, "the pin of its link has no name yet")
+		}
+		return a
 	case !errors.Is(err, os.ErrNotExist):
 		return attachment{damage: []string{err.Error()}, severed: true}
 	case hook.IsXDP():
-		return attachment{damage: []string{"it is not attached"}, severed: true}
+		return d.attachedUnpinned(dir, name)
 	}
-	return d.attachedByFilter(name, hook)
+	return d.attachedByFilter(dir, name, hook)
+}
+
+// attachedUnpinned finds the XDP program of a chain whose link has no pin:
+// somebody else holds it, or the kernel is about to let it go.
+func (d *Driver) attachedUnpinned(dir, name string) attachment {
+	a := attachment{damage: []string{"it is not attached"}, severed: true}
+	on, err := d.linkByName(name)
+	if err == nil && slices.Contains(dispatchers(dir), on.xdp.program) {
+		a.program, a.how, a.mode, a.link = on.xdp.program, on.xdp.how(), on.xdp.mode, on.name
+		a.damage = []string{"the pin of its link is gone"}
+	}
+	return a
+}
+
+// dispatchers are those that are pinned in the directory of a chain.
+func dispatchers(dir string) []ebpf.ProgramID {
+	var ids []ebpf.ProgramID
+	names, _ := list(dir)
+	for _, name := range names {
+		if id := pinnedID(filepath.Join(dir, name, dispatcherPin)); id != 0 {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// detachStrays detaches links of former generations of a chain that have no pin
+// and that somebody holds.
+func detachStrays(dir string, g *generation) error {
+	now, err := g.dispatcher.id()
+	if err != nil {
+		return err
+	}
+	former := slices.DeleteFunc(dispatchers(dir), func(id ebpf.ProgramID) bool { return id == now })
+	return detachLinks(func(info *link.Info) bool {
+		return onInterface(info) == uint32(g.ifindex) && slices.Contains(former, info.Program)
+	})
+}
+
+// detachLinks detaches the links that are asked for.
+func detachLinks(which func(*link.Info) bool) error {
+	return eachLink(func(l link.Link, info *link.Info) error {
+		if which(info) {
+			return l.Detach()
+		}
+		return nil
+	})
+}
+
+// eachLink goes through the BPF links of all network namespaces.
+func eachLink(f func(link.Link, *link.Info) error) error {
+	var it link.Iterator
+	defer it.Close()
+	var errs []error
+	for it.Next() {
+		l := it.Take()
+		if info, err := l.Info(); err == nil { // else it is gone meanwhile
+			errs = append(errs, f(l, info))
+		}
+		l.Close()
+	}
+	return errors.Join(append(errs, it.Err())...)
 }
 
 // attachedByLink reads a BPF link. One whose interface is gone, or that was
@@ -64,7 +135,7 @@ func (d *Driver) attachedByLink(l link.Link, hook resource.Hook) attachment {
 		a.how = attachTCX
 	}
 	on, err := d.linkByIndex(ifindex)
-	if ifindex == 0 || err != nil {
+	if ifindex == 0 || err != nil || hook.IsXDP() && on.xdp.program != a.program {
 		a.severed, a.damage = true, []string{"it was detached by force, or its interface was replaced"}
 		return a
 	}
@@ -81,6 +152,9 @@ func (d *Driver) attachedByLink(l link.Link, hook resource.Hook) attachment {
 
 // attach puts a generation into the place of what is attached.
 func (d *Driver) attach(dir string, g *generation, op diff.Op) error {
+	if err := nameLink(dir); err != nil {
+		return err
+	}
 	if g.chain.Hook.IsXDP() {
 		return d.attachXDP(dir, g, op)
 	}
@@ -142,20 +216,30 @@ func onInterface(info *link.Info) uint32 {
 // pinLink pins a new link in the place of an older one, if there is any: that
 // is gone with its pin.
 func pinLink(dir string, l link.Link) error {
-	pin := filepath.Join(dir, linkPin)
-	next := pin + "-next"
-	_ = os.Remove(next) // of a run that was killed here
-	if err := l.Pin(next); err != nil {
+	if err := l.Pin(nextLink(dir)); err != nil {
 		return fmt.Errorf("pin link: %w", err)
 	}
-	if err := os.Rename(next, pin); err != nil {
-		return fmt.Errorf("pin link: %w", err)
+	return nameLink(dir)
+}
+
+// nextLink is where a link is pinned until it takes the place of the former.
+func nextLink(dir string) string { return filepath.Join(dir, linkPin+"-next") }
+
+// nameLink lets a new link take the place of the former. A run that was killed
+// may have left one without its name.
+func nameLink(dir string) error {
+	err := os.Rename(nextLink(dir), filepath.Join(dir, linkPin))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("name the pin of the link: %w", err)
 	}
 	return nil
 }
 
 // detach takes a chain off its hook.
 func (d *Driver) detach(dir string, c resource.Chain) error {
+	if err := nameLink(dir); err != nil {
+		return err
+	}
 	pin := filepath.Join(dir, linkPin)
 	l, err := link.LoadPinnedLink(pin, nil)
 	if err == nil {
@@ -170,8 +254,10 @@ func (d *Driver) detach(dir string, c resource.Chain) error {
 	if !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("open link: %w", err)
 	}
-	if c.Hook.IsXDP() {
-		return nil
+	ours := dispatchers(dir)
+	err = detachLinks(func(info *link.Info) bool { return slices.Contains(ours, info.Program) })
+	if err != nil || c.Hook.IsXDP() {
+		return err
 	}
 	return d.detachFilter(c)
 }

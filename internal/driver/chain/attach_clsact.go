@@ -3,6 +3,7 @@ package chain
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"github.com/cilium/ebpf"
 	"github.com/vishvananda/netlink"
@@ -45,19 +46,49 @@ func (d *Driver) filter(l linkState, hook resource.Hook) (*netlink.BpfFilter, er
 }
 
 // attachedByFilter reads the filter of a chain that has no link.
-func (d *Driver) attachedByFilter(name string, hook resource.Hook) attachment {
-	l, err := d.linkByName(name)
+func (d *Driver) attachedByFilter(dir, name string, hook resource.Hook) attachment {
+	l, err := d.linkOfFilter(dir, name)
 	if err != nil {
 		return attachment{damage: []string{"its interface is gone"}, severed: true}
 	}
 	f, err := d.filter(l, hook)
 	switch {
 	case err != nil:
-		return attachment{damage: []string{err.Error()}}
+		return attachment{link: l.name, damage: []string{err.Error()}}
 	case f == nil:
-		return attachment{damage: []string{"it is not attached"}, severed: true}
+		return attachment{link: l.name, damage: []string{"it is not attached"}, severed: true}
 	}
-	return attachment{how: attachClsact, program: ebpf.ProgramID(f.Id), link: name}
+	return attachment{how: attachClsact, program: ebpf.ProgramID(f.Id), link: l.name}
+}
+
+// linkOfFilter is the interface that the pinned dispatcher was made for,
+// whatever its name is now. Without pins the name has to do.
+func (d *Driver) linkOfFilter(dir, name string) (linkState, error) {
+	names, err := list(dir)
+	if err != nil {
+		return linkState{}, err
+	}
+	var gone error
+	for _, generation := range names {
+		m, err := ebpf.LoadPinnedMap(filepath.Join(dir, generation, statePin), nil)
+		if err != nil {
+			continue
+		}
+		s, err := readState(m)
+		m.Close()
+		if err != nil || s.Abi != abi {
+			continue
+		}
+		l, err := d.linkByIndex(int(s.Ifindex))
+		if err == nil {
+			return l, nil
+		}
+		gone = err
+	}
+	if gone != nil {
+		return linkState{}, gone
+	}
+	return d.linkByName(name)
 }
 
 // byFilter reports that a chain is attached as a filter: it stays one, as a

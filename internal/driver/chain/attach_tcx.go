@@ -62,7 +62,7 @@ func (d *Driver) attachTCX(dir string, g *generation) error {
 			return err
 		}
 		defer l.Close()
-		return pinLink(dir, l)
+		return errors.Join(pinLink(dir, l), detachStrays(dir, g))
 	}
 	return errors.New("attach: others attach to this hook all the time")
 }

@@ -3,6 +3,7 @@ package chain
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
@@ -22,13 +23,24 @@ func (d *Driver) attachXDP(dir string, g *generation, op diff.Op) error {
 	if done, err := update(dir, g); done || err != nil {
 		return err
 	}
+	if err := detachStrays(dir, g); err != nil {
+		return fmt.Errorf("detach a link without a pin: %w", err)
+	}
 	l, err := d.newXDP(g)
+	for start := time.Now(); errors.Is(err, unix.EBUSY) && time.Since(start) < lettingGo && d.attachedUnpinned(dir, g.chain.Link).program != 0; {
+		time.Sleep(time.Millisecond)
+		l, err = d.newXDP(g)
+	}
 	if err != nil {
 		return err
 	}
 	defer l.Close()
 	return pinLink(dir, l)
 }
+
+// lettingGo bounds how long the kernel needs for a link that nobody holds any
+// more.
+const lettingGo = 500 * time.Millisecond
 
 // newXDP attaches by a new link, in the mode that is wanted.
 func (d *Driver) newXDP(g *generation) (link.Link, error) {
@@ -75,23 +87,37 @@ func explainXDP(c resource.Chain, err error) error {
 	return err
 }
 
+// errSeveral is that links cannot be told apart: their information names an
+// interface by its index alone, which other network namespaces have too.
+var errSeveral = errors.New("the program is attached by several links to interfaces of this index, in other network namespaces: detach it by hand")
+
 // evict takes a foreign XDP program off an interface.
 func (d *Driver) evict(ifindex int) error {
-	var it link.Iterator
-	defer it.Close()
-	for it.Next() {
-		l := it.Take()
-		info, err := l.Info()
-		if err == nil && info.XDP() != nil && int(info.XDP().Ifindex) == ifindex {
-			err = l.Detach()
-			l.Close()
-			return err
-		}
-		l.Close()
-	}
 	on, err := d.linkByIndex(ifindex)
 	if err != nil || on.xdp.program == 0 {
 		return err
 	}
-	return d.clearXDP(on)
+	its := func(info *link.Info) bool {
+		return info.Program == on.xdp.program && info.XDP() != nil && int(info.XDP().Ifindex) == ifindex
+	}
+	switch n, err := countLinks(its); {
+	case err != nil:
+		return err
+	case n == 0:
+		return d.clearXDP(on)
+	case n > 1:
+		return errSeveral
+	}
+	return detachLinks(its)
+}
+
+func countLinks(which func(*link.Info) bool) (int, error) {
+	n := 0
+	err := eachLink(func(_ link.Link, info *link.Info) error {
+		if which(info) {
+			n++
+		}
+		return nil
+	})
+	return n, err
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/cilium/ebpf"
@@ -28,16 +29,28 @@ func (d *Driver) observeChains(s *observed.State) error {
 		}
 		for _, hook := range hooks {
 			dir := filepath.Join(d.pins.chains(), link, hook)
-			c := d.readChain(dir, unescape(link), resource.Hook(hook))
-			if s.Objects.Has(c.Key()) {
-				continue // of a name that was given to another interface since
-			}
-			d.places[c.Key()] = dir
-			d.seen = append(d.seen, c)
-			s.Objects.Put(resource.Object{Resource: c, Owner: resource.Ours})
+			d.found(s, dir, d.readChain(dir, linkOf(link), resource.Hook(hook)))
 		}
 	}
 	return nil
+}
+
+// found notes a chain that was read. Where an interface was renamed, two
+// directories may be of one chain: that which is attached counts, and the other
+// goes with the next swap.
+func (d *Driver) found(s *observed.State, dir string, c resource.Chain) {
+	k := c.Key()
+	if o, twice := s.Objects.Get(k); twice {
+		had := o.Resource.(resource.Chain)
+		if !had.Seen.Severed || c.Seen.Severed {
+			c, dir, d.places[k] = had, d.places[k], dir
+		}
+		d.outdated[k] = append(d.outdated[k], d.places[k])
+		c.Seen.Damage = append(c.Seen.Damage, "pins of an interface that had its name are left over")
+	}
+	d.places[k] = dir
+	d.seen = append(d.seen, c)
+	s.Objects.Put(resource.Object{Resource: c, Owner: resource.Ours})
 }
 
 // readChain reads a chain back. What is not as it was made is its damage.
@@ -73,7 +86,7 @@ func (d *Driver) readChain(dir, link string, hook resource.Hook) resource.Chain 
 
 // pinnedID is the id of a pinned program; 0 if there is none.
 func pinnedID(path string) ebpf.ProgramID {
-	p, err := ebpf.LoadPinnedProgram(path, nil)
+	p, err := openProgram(path)
 	if err != nil {
 		return 0
 	}
@@ -177,15 +190,22 @@ func mapsOfDispatcher(id ebpf.ProgramID) (slots, state *ebpf.Map, err error) {
 	return slots, state, nil
 }
 
-// observeForeign notes XDP programs of others where a chain of ours is wanted.
+// observeForeign notes XDP programs of others where a chain of ours is wanted,
+// also where they took the place of one.
 func (d *Driver) observeForeign(s *observed.State, want *resource.Set) error {
 	want.Each(func(k resource.Key, o resource.Object) bool {
 		c, ok := o.Resource.(resource.Chain)
-		if !ok || !c.Hook.IsXDP() || s.Objects.Has(k) {
+		if !ok || !c.Hook.IsXDP() {
+			return true
+		}
+		had, exists := s.Objects.Get(k)
+		ours, _ := had.Resource.(resource.Chain)
+		seen := ours.Seen
+		if exists && !seen.Severed {
 			return true
 		}
 		l, err := d.linkByName(c.Link)
-		if err != nil || l.xdp.program == 0 {
+		if err != nil || l.xdp.program == 0 || uint32(l.xdp.program) == seen.Dispatcher {
 			return true
 		}
 		s.Objects.Put(resource.Object{Owner: resource.Foreign, Resource: resource.Chain{
@@ -215,6 +235,9 @@ const (
 
 // prepareChain builds the next generation of a chain.
 func (d *Driver) prepareChain(c resource.Chain) error {
+	if slices.ContainsFunc(c.Slots, func(s resource.Slot) bool { return d.refused[keyOf(s)] }) {
+		return nil // told of the program
+	}
 	l, err := d.linkByName(c.Link)
 	if err != nil {
 		// It may be made by this very plan: built when its turn comes.
@@ -268,12 +291,21 @@ func (d *Driver) generation(c resource.Chain, ifindex int) (*generation, error) 
 	return &generation{chain: c, number: number, ifindex: ifindex, dispatcher: built}, nil
 }
 
-// place is the directory of the pins of a chain.
+// place is the directory of the pins of a chain. An interface that was renamed
+// keeps its own, so that one which has its name now needs another.
 func (d *Driver) place(c resource.Chain) string {
 	if dir := d.places[c.Key()]; dir != "" {
 		return dir
 	}
-	return d.pins.chain(c.Link, c.Hook)
+	taken := map[string]bool{}
+	for _, dir := range d.places {
+		taken[dir] = true
+	}
+	dir := d.pins.chain(c.Link, c.Hook, 1)
+	for n := 2; taken[dir]; n++ {
+		dir = d.pins.chain(c.Link, c.Hook, n)
+	}
+	return dir
 }
 
 // nextGeneration is one more than the highest that has pins.
@@ -315,7 +347,19 @@ func (d *Driver) swap(g *generation, op diff.Op) error {
 	if err := d.verify(dir, g); err != nil {
 		return err
 	}
-	return collect(dir, g.number)
+	d.places[g.chain.Key()] = dir
+	return errors.Join(collect(dir, g.number), d.dropOutdated(g.chain))
+}
+
+// dropOutdated removes the pins of a chain that had the name of another's
+// interface.
+func (d *Driver) dropOutdated(c resource.Chain) error {
+	var errs []error
+	for _, dir := range d.outdated[c.Key()] {
+		errs = append(errs, removeTree(dir), removeEmpty(filepath.Dir(dir)))
+	}
+	delete(d.outdated, c.Key())
+	return errors.Join(errs...)
 }
 
 func pinGeneration(dir string, made *dispatcher) error {
@@ -376,5 +420,6 @@ func (d *Driver) removeChain(c resource.Chain) error {
 	if err := removeTree(dir); err != nil {
 		return err
 	}
-	return removeEmpty(filepath.Dir(dir))
+	delete(d.places, c.Key())
+	return errors.Join(removeEmpty(filepath.Dir(dir)), d.dropOutdated(c))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -14,6 +15,7 @@ import (
 
 	"reconciler/internal/artifact"
 	"reconciler/internal/diff"
+	"reconciler/internal/intent"
 	"reconciler/internal/observed"
 	"reconciler/internal/resource"
 	"reconciler/internal/state"
@@ -28,6 +30,8 @@ type bench struct {
 	d    *Driver
 	cfg  Config
 	want *resource.Set
+	// notReady is what the last plan leaves alone.
+	notReady []error
 }
 
 // newBench must be called on the test's goroutine, which is bound to a thread
@@ -115,9 +119,6 @@ func (b *bench) plan(want *resource.Set) diff.Plan {
 	b.t.Helper()
 	ctx := context.Background()
 	resolved, notes := b.d.Resolve(ctx, want)
-	if len(notes) > 0 {
-		b.t.Fatalf("not ready: %v", notes)
-	}
 	have, err := b.d.Observe(ctx, observed.Query{Want: resolved, Around: []resource.Key{{}}})
 	if err != nil {
 		b.t.Fatal(err)
@@ -131,6 +132,13 @@ func (b *bench) plan(want *resource.Set) diff.Plan {
 		}
 		bound.Put(o)
 	}
+	var left []resource.Key
+	b.notReady = nil
+	for _, n := range notes {
+		left = append(left, n.Key)
+		b.notReady = append(b.notReady, fmt.Errorf("%s: %s: %s", n.Origin, n.Key, n.Text))
+	}
+	bound = intent.LeaveAlone(bound, have.Objects, left)
 	plan, err := diff.Compute(bound, have)
 	if err != nil {
 		b.t.Fatal(err)
@@ -143,6 +151,9 @@ func (b *bench) plan(want *resource.Set) diff.Plan {
 func (b *bench) try(want *resource.Set) []error {
 	b.t.Helper()
 	plan := b.plan(want)
+	if len(b.notReady) > 0 {
+		return b.notReady
+	}
 	for _, op := range plan.Ops {
 		if err := b.d.Prepare(context.Background(), op); err != nil {
 			return []error{err}

@@ -67,10 +67,12 @@ type Driver struct {
 	mu       sync.Mutex // the watch looks beside the engine
 	parsed   map[string]*object
 	encoded  map[resource.Key]*contents
-	ready    map[resource.Key]closer // made by Prepare and not yet used
-	places   map[resource.Key]string // the directory of each chain at the last look
-	seen     []resource.Chain        // the chains of ours at the last look
-	handle   *netlink.Handle         // nil before the first need
+	ready    map[resource.Key]closer   // made by Prepare and not yet used
+	refused  map[resource.Key]bool     // programs that Prepare could not make
+	places   map[resource.Key]string   // the directory of each chain at the last look
+	outdated map[resource.Key][]string // directories of chains that are gone, by whose name they have
+	seen     []resource.Chain          // the chains of ours at the last look
+	handle   *netlink.Handle           // nil before the first need
 	metering metering
 	tcx      *bool         // whether the kernel has it; nil before the first need
 	wanted   *resource.Set // as it was named last
@@ -89,6 +91,7 @@ type closer interface{ close() }
 
 var (
 	_ driver.Driver    = (*Driver)(nil)
+	_ observed.Upper   = (*Driver)(nil)
 	_ driver.Preparer  = (*Driver)(nil)
 	_ driver.Resolver  = (*Driver)(nil)
 	_ driver.Fetcher   = (*Driver)(nil)
@@ -111,12 +114,16 @@ func Open(cfg Config) *Driver {
 	return &Driver{
 		cfg: cfg, pins: pins{mount: cfg.BPFFS, namespace: cfg.Namespace},
 		parsed: map[string]*object{}, encoded: map[resource.Key]*contents{}, ready: map[resource.Key]closer{},
-		places: map[resource.Key]string{}, metering: newMetering(),
+		places: map[resource.Key]string{}, outdated: map[resource.Key][]string{},
+		refused: map[resource.Key]bool{}, metering: newMetering(),
 	}
 }
 
 // Name is the driver's name in keys.
 func (d *Driver) Name() string { return resource.ChainDriver }
+
+// StandsOnLinks lets Observe be asked by the kernel's names of interfaces.
+func (*Driver) StandsOnLinks() {}
 
 // Observe reads the chains, programs and declared maps of the namespace.
 func (d *Driver) Observe(ctx context.Context, q observed.Query) (observed.State, error) {
@@ -145,7 +152,11 @@ func (d *Driver) Prepare(ctx context.Context, op diff.Op) error {
 	if op.Verb == diff.Delete {
 		return nil
 	}
-	return d.prepare(ctx, op.To)
+	err := d.prepare(ctx, op.To)
+	if op.Key.Kind == resource.KindProgram {
+		d.refused[op.Key] = err != nil
+	}
+	return err
 }
 
 func (d *Driver) prepare(ctx context.Context, r resource.Resource) error {
@@ -227,4 +238,5 @@ func (d *Driver) drop() {
 		r.close()
 		delete(d.ready, k)
 	}
+	clear(d.refused)
 }

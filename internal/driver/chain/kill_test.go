@@ -44,8 +44,8 @@ func newVictim(t *testing.T) *victim {
 	return v
 }
 
-// chains are the two that are swapped.
-func chains() [][]string { return [][]string{{"both", "one"}, {"two", "both"}} }
+// chainsSwapped are the two that are swapped.
+func chainsSwapped() [][]string { return [][]string{{"both", "one"}, {"two", "both"}} }
 
 func (v *victim) write(chain int) {
 	v.t.Helper()
@@ -57,7 +57,7 @@ func (v *victim) write(chain int) {
 	for name, pin := range map[string]string{"both": eachOfTwo, "one": eitherOne, "two": eitherOne} {
 		yaml += fmt.Sprintf("  %s: {object: {file: %s}, entry: plain, maps: {seen: {owner: external, pin: %s}}}\n", name, object, pin)
 	}
-	yaml += fmt.Sprintf("chains:\n  p0: {%s: {programs: [%s]}}\n", killHook, strings.Join(chains()[chain], ", "))
+	yaml += fmt.Sprintf("chains:\n  p0: {%s: {programs: [%s]}}\n", killHook, strings.Join(chainsSwapped()[chain], ", "))
 	if err := os.WriteFile(filepath.Join(v.tree, "net.yaml"), []byte(yaml), 0o644); err != nil {
 		v.t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func (v *victim) kill(chain int) bool {
 // attached is the chain that packets meet.
 func (v *victim) attached() []string {
 	v.t.Helper()
-	c := v.d.readChain(v.d.pins.chain("p0", killHook), "p0", killHook)
+	c := v.d.readChain(v.d.pins.chain("p0", killHook, 1), "p0", killHook)
 	for _, d := range c.Seen.Damage {
 		if !strings.HasSuffix(d, "is left over") {
 			v.t.Errorf("damaged: %s", d)
@@ -124,15 +124,15 @@ func (v *victim) settled(chain int) {
 	v.write(chain)
 	v.run("apply")
 	v.run("diff")
-	if got := v.attached(); !slices.Equal(got, chains()[chain]) {
-		v.t.Errorf("chain %v, want %v", got, chains()[chain])
+	if got := v.attached(); !slices.Equal(got, chainsSwapped()[chain]) {
+		v.t.Errorf("chain %v, want %v", got, chainsSwapped()[chain])
 	}
-	pinned, err := list(v.d.pins.chain("p0", killHook))
+	pinned, err := list(v.d.pins.chain("p0", killHook, 1))
 	if err != nil || len(pinned) != 2 { // the link, and one generation
 		v.t.Errorf("pins of the chain: %v, %v", pinned, err)
 	}
 	instances, err := filepath.Glob(filepath.Join(v.d.pins.programs(), "*", "*"))
-	if err != nil || len(instances) != len(chains()[chain]) {
+	if err != nil || len(instances) != len(chainsSwapped()[chain]) {
 		v.t.Errorf("instances: %v, %v", instances, err)
 	}
 }
@@ -153,7 +153,7 @@ func TestGuestKill(t *testing.T) {
 		if v.kill(i % 2) {
 			cut++
 		}
-		if got := v.attached(); !slices.ContainsFunc(chains(), func(c []string) bool { return slices.Equal(c, got) }) {
+		if got := v.attached(); !slices.ContainsFunc(chainsSwapped(), func(c []string) bool { return slices.Equal(c, got) }) {
 			t.Fatalf("kill %d: chain %v", i, got)
 		}
 		if i%10 == 9 {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -37,7 +38,10 @@ func (d *Driver) load(p resource.Program, obj *object) (*loading, error) {
 	if err != nil {
 		return nil, d.loadError(p, err)
 	}
-	l := &loading{program: p, functions: map[string]*ebpf.Program{}, maps: coll.Maps, shared: sharedPins(d.pins, p)}
+	l := &loading{program: p, functions: map[string]*ebpf.Program{}, maps: coll.Maps, shared: sharedPins(d.pins, p), made: map[string]bool{}}
+	for name := range l.maps {
+		l.made[name] = kept[name] == nil && copied[name] == nil
+	}
 	for name, prog := range coll.Programs {
 		if slices.Contains(p.Functions, name) {
 			l.functions[name] = prog
@@ -186,15 +190,19 @@ func orNone(names []string) string {
 // or with others, and those whose contents it is to begin with.
 func (d *Driver) keepMaps(spec *ebpf.CollectionSpec, p resource.Program) (kept, copied map[string]*ebpf.Map, err error) {
 	kept, copied = map[string]*ebpf.Map{}, map[string]*ebpf.Map{}
-	former := d.former(p)
+	own, former, policy := d.pins.program(p.Name, p.Link, p.Digest), d.former(p), p.OnNewVersion
+	if filepath.Base(former) == p.Digest {
+		policy = "" // the same version under the former name of its interface
+	}
 	for name, s := range spec.Maps {
 		settings := settingsOf(p, name)
 		switch {
 		case settings.Pin != "":
 			err = d.keepPinned(kept, name, s, d.pins.shared(settings.Pin))
+		case keepOwn(kept, name, s, mapPin(own, name)):
 		case former == "" || !keepable(name, s):
 		default:
-			err = keepFormer(kept, copied, name, s, mapPin(former, name), p.OnNewVersion)
+			err = keepFormer(kept, copied, name, s, mapPin(former, name), policy)
 		}
 		if err != nil {
 			return kept, copied, fmt.Errorf("map %s: %w", name, err)
@@ -221,10 +229,10 @@ func keepable(name string, s *ebpf.MapSpec) bool {
 func (d *Driver) keepPinned(kept map[string]*ebpf.Map, name string, s *ebpf.MapSpec, path string) error {
 	m, err := ebpf.LoadPinnedMap(path, nil)
 	if errors.Is(err, os.ErrNotExist) {
-		m, err = d.preparedPin(path)
-		if m == nil && err == nil {
-			return nil // made with the program
-		}
+		m, err = d.aboutToPin(path)
+	}
+	if m == nil && err == nil {
+		return nil // made with the program
 	}
 	if err != nil {
 		return fmt.Errorf("open its pin %s: %w", path, err)
@@ -236,21 +244,39 @@ func (d *Driver) keepPinned(kept map[string]*ebpf.Map, name string, s *ebpf.MapS
 	return nil
 }
 
-// preparedPin is the map that another program of the same plan is about to pin
-// at a path; nil if there is none.
-func (d *Driver) preparedPin(path string) (*ebpf.Map, error) {
+// aboutToPin finds the map of a program that is prepared, and pins it there as
+// well; nil if there is none.
+func (d *Driver) aboutToPin(path string) (*ebpf.Map, error) {
 	for _, r := range d.ready {
 		l, ok := r.(*loading)
 		if !ok {
 			continue
 		}
-		for name, pin := range l.shared {
-			if m := l.maps[name]; pin == path && m != nil {
-				return m.Clone()
+		for name, at := range l.shared {
+			if at == path && l.maps[name] != nil {
+				return l.maps[name].Clone()
 			}
 		}
 	}
 	return nil, nil
+}
+
+// keepOwn finds a map of this very version: pinned by a run that was killed, or
+// left when the pin of its function went.
+func keepOwn(kept map[string]*ebpf.Map, name string, s *ebpf.MapSpec, path string) bool {
+	if s.Type == ebpf.ProgramArray {
+		return false
+	}
+	m, err := ebpf.LoadPinnedMap(path, nil)
+	if err != nil {
+		return false
+	}
+	if s.Compatible(m) != nil {
+		m.Close()
+		return false
+	}
+	kept[name] = m
+	return true
 }
 
 func keepFormer(kept, copied map[string]*ebpf.Map, name string, s *ebpf.MapSpec, path string, policy resource.NewVersion) error {
@@ -289,8 +315,14 @@ func (d *Driver) former(p resource.Program) string {
 	dir := filepath.Dir(d.pins.program(p.Name, p.Link, p.Digest))
 	for _, c := range d.chainsSeen() {
 		for _, s := range c.Slots {
-			if s.Program == p.Name && s.Link == p.Link && s.Digest != p.Digest && exists(filepath.Join(dir, s.Digest)) {
-				return filepath.Join(dir, s.Digest)
+			if s.Program != p.Name || s.Link == p.Link && s.Digest == p.Digest {
+				continue
+			}
+			// Of an interface that was renamed, it has the former name.
+			renamed := s.Link != "" && c.Link == p.Link
+			was := d.pins.program(s.Program, s.Link, s.Digest)
+			if (s.Link == p.Link || renamed) && exists(was) {
+				return was
 			}
 		}
 	}
@@ -346,14 +378,31 @@ func (e *RefusedError) Format(f fmt.State, verb rune) {
 // Unwrap is the library's error.
 func (e *RefusedError) Unwrap() error { return e.Err }
 
-// decisive is the last line of a log that is no statistics: what was wrong.
+// decisive is what a log ends with, statistics aside: what was wrong, in a line
+// or two after the last instruction.
 func decisive(log []string) string {
+	var found []string
 	for _, line := range slices.Backward(log) {
 		line = strings.TrimSpace(line)
-		if line == "" || strings.HasPrefix(line, "processed ") || strings.HasPrefix(line, "verification time") || strings.HasPrefix(line, "stack depth") {
+		switch {
+		case line == "" || strings.HasPrefix(line, "processed ") || strings.HasPrefix(line, "verification time") || strings.HasPrefix(line, "stack depth"):
 			continue
+		case len(found) > 0 && (len(found) == mostDecisive || isTrace(line)):
+			return strings.Join(found, "; ")
 		}
-		return line
+		found = slices.Insert(found, 0, line)
+	}
+	if len(found) > 0 {
+		return strings.Join(found, "; ")
 	}
 	return "no reason given"
+}
+
+const mostDecisive = 2 // lines
+
+// isTrace tells instructions, source lines and registers from what is said.
+func isTrace(line string) bool {
+	number, _, colon := strings.Cut(line, ":")
+	_, err := strconv.Atoi(number)
+	return colon && err == nil || strings.HasPrefix(line, ";") || strings.HasPrefix(line, "from ")
 }

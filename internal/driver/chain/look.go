@@ -13,6 +13,7 @@ import (
 func (d *Driver) look(ctx context.Context, q observed.Query) (observed.State, error) {
 	s := observed.State{Objects: resource.NewSet(16)}
 	clear(d.places)
+	clear(d.outdated)
 	d.seen = d.seen[:0]
 	if d.pins.stale(d.cfg.Cookie) {
 		return s, d.observeForeign(&s, q.Want) // pins of a namespace that is gone

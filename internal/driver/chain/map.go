@@ -25,7 +25,7 @@ type contents struct {
 // encode turns the declared contents of a map into bytes. The same contents
 // are encoded once.
 func (d *Driver) encode(m resource.Map, p resource.Program) (*contents, error) {
-	if had := d.encoded[m.Key()]; had != nil && sameEntries(had.of.Entries, m.Entries) {
+	if had := d.encoded[m.Key()]; had != nil && had.of.Mode == m.Mode && sameEntries(had.of.Entries, m.Entries) {
 		return had, nil
 	}
 	obj, err := d.object(p)
@@ -204,12 +204,13 @@ func (d *Driver) readMap(m resource.Map, p resource.Program) (resource.Map, bool
 		return m, false, nil // its program is damaged, or not there
 	}
 	defer open.Close()
-	if m.Mode == resource.Initial && d.runs(m) {
-		return m, true, nil
+	if m.Mode == resource.Initial {
+		return m, true, nil // put in when it was made
 	}
 	c, err := d.encode(m, p)
 	if err != nil {
-		return m, false, err
+		m.Entries = nil // told when it is to be written
+		return m, true, nil
 	}
 	found, err := c.compare(open)
 	if err != nil {
@@ -217,19 +218,6 @@ func (d *Driver) readMap(m resource.Map, p resource.Program) (resource.Map, bool
 	}
 	m.Entries = found.entries(c)
 	return m, true, nil
-}
-
-// runs reports that an instance is in a running chain: its maps have begun to
-// live.
-func (d *Driver) runs(m resource.Map) bool {
-	for _, c := range d.chainsSeen() {
-		if slices.ContainsFunc(c.Slots, func(s resource.Slot) bool {
-			return s.Program == m.Program && s.Link == m.Link && s.Digest == m.Digest
-		}) {
-			return true
-		}
-	}
-	return false
 }
 
 // difference is what the kernel holds, held against what is declared.
@@ -322,6 +310,9 @@ func (w *writing) close() { w.m.Close() }
 
 // prepareMap encodes the contents and checks that there is room for them.
 func (d *Driver) prepareMap(m resource.Map) error {
+	if d.refused[resource.ProgramKey(m.Program, m.Link, m.Digest)] {
+		return nil // told of its program
+	}
 	open, err := d.openMap(m)
 	if err != nil {
 		return fmt.Errorf("open map %s: %w", m.Name, err)
@@ -349,10 +340,47 @@ func (d *Driver) programOf(m resource.Map) resource.Program {
 	return p
 }
 
+// fill checks that the declared contents of an instance fit before anything is
+// touched, and puts in what a new map begins with.
+func (d *Driver) fill(l *loading) error {
+	key := l.program.Key()
+	for _, o := range d.wanted.All() {
+		m, ok := o.Resource.(resource.Map)
+		if !ok || resource.ProgramKey(m.Program, m.Link, m.Digest) != key {
+			continue
+		}
+		if err := d.fillOne(l, m); err != nil {
+			return fmt.Errorf("%s: contents of map %s: %w", o.Origin, m.Name, err)
+		}
+	}
+	return nil
+}
+
+func (d *Driver) fillOne(l *loading, m resource.Map) error {
+	c, err := d.encode(m, l.program)
+	if err != nil {
+		return err
+	}
+	open := l.maps[m.Name]
+	if open == nil {
+		return errors.New("the program does not use it")
+	}
+	if err := c.room(open.Type(), open.MaxEntries()); err != nil {
+		return err
+	}
+	if m.Mode != resource.Initial || !l.made[m.Name] {
+		return nil
+	}
+	return put(open, c.keys, c.values)
+}
+
 // writeMap makes the contents as declared: what is there too much goes first,
 // as a full map takes nothing more.
 func (d *Driver) writeMap(w *writing) error {
 	c := w.contents
+	if c.of.Mode == resource.Initial {
+		return nil // put in when it was made
+	}
 	f, err := c.compare(w.m)
 	if err != nil {
 		return err

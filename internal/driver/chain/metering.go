@@ -190,7 +190,8 @@ func (o openMaps) get(pin string) openMap {
 		o[pin] = openMap{}
 		return openMap{}
 	}
-	o[pin] = openMap{m, mapID(m)}
+	id, _ := mapID(m) // 0 where the kernel tells none
+	o[pin] = openMap{m, id}
 	return o[pin]
 }
 

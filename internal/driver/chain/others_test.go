@@ -197,16 +197,16 @@ func (o other) compare(t *testing.T) {
 	}
 }
 
-// place is where in a chain a program stands.
-type place struct{ before, after int }
+// neighbours is where in a chain a program stands.
+type neighbours struct{ before, after int }
 
 // places are alone, first, in the middle and last; on slow machines the one
 // that shows most.
-func places() []place {
+func places() []neighbours {
 	if inGuest() {
-		return []place{{1, 1}}
+		return []neighbours{{1, 1}}
 	}
-	return []place{{0, 0}, {0, 2}, {1, 1}, {2, 0}}
+	return []neighbours{{0, 0}, {0, 2}, {1, 1}, {2, 0}}
 }
 
 // judge wants a chain to answer as the program alone. After a verdict to go on
@@ -362,7 +362,7 @@ func (b *bench) digestAs(p resource.Program) string {
 // dispatcher opens that of the only generation of a chain on p0.
 func (b *bench) dispatcher(hook resource.Hook) *ebpf.Program {
 	b.t.Helper()
-	found, err := filepath.Glob(filepath.Join(b.d.pins.chain("p0", hook), "*", dispatcherPin))
+	found, err := filepath.Glob(filepath.Join(b.d.pins.chain("p0", hook, 1), "*", dispatcherPin))
 	if err != nil || len(found) != 1 {
 		b.t.Fatalf("dispatchers: %v, %v", found, err)
 	}

@@ -34,8 +34,23 @@ func (p pins) program(name, link, digest string) string {
 	return filepath.Join(p.programs(), escape(resource.Instance(name, link)), digest)
 }
 
-func (p pins) chain(link string, hook resource.Hook) string {
-	return filepath.Join(p.chains(), escape(link), string(hook))
+// chain is the nth directory for chains of an interface's name, from 1: one that
+// was renamed keeps its own.
+func (p pins) chain(link string, hook resource.Hook, n int) string {
+	name := escape(link)
+	if n > 1 {
+		name += linkNumber + strconv.Itoa(n)
+	}
+	return filepath.Join(p.chains(), name, string(hook))
+}
+
+// linkNumber is what no name of an interface has.
+const linkNumber = ":"
+
+// linkOf is the interface's name in the name of a directory.
+func linkOf(dir string) string {
+	name, _, _ := strings.Cut(dir, linkNumber)
+	return unescape(name)
 }
 
 // shared is the pin of a map that has a path of its own.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -35,7 +34,7 @@ func (d *Driver) observePrograms(s *observed.State, want *resource.Set, layout b
 				p.Layout = layoutOf(filepath.Join(dir, digest))
 			}
 			if w, ok := want.Get(p.Key()); ok {
-				p = completeness(p, w.Resource.(resource.Program))
+				p = d.completeness(p, w.Resource.(resource.Program))
 			}
 			s.Objects.Put(resource.Object{Resource: p, Owner: resource.Ours})
 		}
@@ -74,7 +73,7 @@ func readProgram(dir, instance, digest string) resource.Program {
 func mapsOf(dir string, functions []string) (int, error) {
 	ids := map[ebpf.MapID]bool{}
 	for _, f := range functions {
-		prog, err := ebpf.LoadPinnedProgram(functionPin(dir, f), nil)
+		prog, err := openProgram(functionPin(dir, f))
 		if err != nil {
 			return 0, fmt.Errorf("function %s: %w", f, err)
 		}
@@ -93,10 +92,15 @@ func mapsOf(dir string, functions []string) (int, error) {
 
 // completeness notes what of a wanted instance is missing, and takes from it
 // what pins cannot show.
-func completeness(have, want resource.Program) resource.Program {
+func (d *Driver) completeness(have, want resource.Program) resource.Program {
 	for _, f := range want.Functions {
 		if !slices.Contains(have.Functions, f) {
 			have.Damage = append(have.Damage, "function "+f+" is not pinned")
+		}
+	}
+	for _, m := range want.Maps {
+		if m.Pin != "" && !exists(d.pins.shared(m.Pin)) {
+			have.Damage = append(have.Damage, fmt.Sprintf("map %s is not pinned at %s", m.Name, m.Pin))
 		}
 	}
 	want.Damage, want.Functions, want.Layout = have.Damage, have.Functions, have.Layout
@@ -135,6 +139,7 @@ type loading struct {
 	functions map[string]*ebpf.Program
 	maps      map[string]*ebpf.Map
 	shared    map[string]string // pins of their own, by map
+	made      map[string]bool   // maps that are new
 }
 
 func (l *loading) close() {
@@ -162,6 +167,10 @@ func (d *Driver) prepareProgram(ctx context.Context, p resource.Program) error {
 	if err != nil {
 		return err
 	}
+	if err := d.fill(l); err != nil {
+		l.close()
+		return err
+	}
 	d.ready[p.Key()] = l
 	return nil
 }
@@ -172,7 +181,7 @@ func (d *Driver) salvage(p resource.Program, obj *object) (*loading, error) {
 	l := &loading{program: p, functions: map[string]*ebpf.Program{}, maps: map[string]*ebpf.Map{}, shared: sharedPins(d.pins, p)}
 	dir := d.pins.program(p.Name, p.Link, p.Digest)
 	for _, f := range p.Functions {
-		prog, err := ebpf.LoadPinnedProgram(functionPin(dir, f), nil)
+		prog, err := openProgram(functionPin(dir, f))
 		if err != nil {
 			prog = d.running(p, f)
 		}
@@ -285,13 +294,7 @@ func (d *Driver) pinProgram(l *loading) error {
 		}
 	}
 	for name, p := range l.functions {
-		clone, err := p.Clone()
-		if err != nil {
-			return err
-		}
-		err = ignoreExists(clone.Pin(functionPin(dir, name)))
-		clone.Close()
-		if err != nil {
+		if err := pinFunction(p, functionPin(dir, name)); err != nil {
 			return fmt.Errorf("pin function %s: %w", name, err)
 		}
 	}
@@ -299,21 +302,72 @@ func (d *Driver) pinProgram(l *loading) error {
 }
 
 // pinCopy pins a map by a descriptor of its own: a map knows one pin, and
-// moves it when it is pinned again.
+// moves it when it is pinned again. What else was pinned there goes.
 func pinCopy(m *ebpf.Map, path string) error {
 	clone, err := m.Clone()
 	if err != nil {
 		return err
 	}
 	defer clone.Close()
-	return ignoreExists(clone.Pin(path))
+	id, err := mapID(m)
+	if err != nil {
+		return err
+	}
+	if had := pinnedMapID(path); had == id {
+		return nil
+	} else if had != 0 {
+		if err := os.Remove(path); err != nil {
+			return err
+		}
+	}
+	return clone.Pin(path)
 }
 
-func ignoreExists(err error) error {
-	if errors.Is(err, fs.ErrExist) {
-		return nil
+// pinFunction pins a function as pinCopy pins a map.
+func pinFunction(p *ebpf.Program, path string) error {
+	clone, err := p.Clone()
+	if err != nil {
+		return err
 	}
-	return err
+	defer clone.Close()
+	id, err := programID(p)
+	if err != nil {
+		return err
+	}
+	if had := pinnedID(path); had == id {
+		return nil
+	} else if had != 0 {
+		if err := os.Remove(path); err != nil {
+			return err
+		}
+	}
+	return clone.Pin(path)
+}
+
+func mapID(m *ebpf.Map) (ebpf.MapID, error) {
+	info, err := m.Info()
+	if err != nil {
+		return 0, err
+	}
+	id, ok := info.ID()
+	if !ok {
+		return 0, errors.New("the kernel tells no map id")
+	}
+	return id, nil
+}
+
+// pinnedMapID is the id of a pinned map; 0 if there is none.
+func pinnedMapID(path string) ebpf.MapID {
+	m, err := ebpf.LoadPinnedMap(path, nil)
+	if err != nil {
+		return 0
+	}
+	defer m.Close()
+	id, err := mapID(m)
+	if err != nil {
+		return 0
+	}
+	return id
 }
 
 func (d *Driver) removeProgram(p resource.Program) error {
@@ -331,7 +385,7 @@ func (d *Driver) function(s resource.Slot) (*ebpf.Program, error) {
 	if l, ok := d.ready[key].(*loading); ok && l.functions[s.Function] != nil {
 		return l.functions[s.Function].Clone()
 	}
-	p, err := ebpf.LoadPinnedProgram(functionPin(d.pins.program(s.Program, s.Link, s.Digest), s.Function), nil)
+	p, err := openProgram(functionPin(d.pins.program(s.Program, s.Link, s.Digest), s.Function))
 	if err != nil {
 		return nil, fmt.Errorf("open program %s: %w", key.Name, err)
 	}

@@ -88,7 +88,7 @@ func sameStrings(a, b map[resource.Key]string) bool {
 type resolving struct {
 	d        *Driver
 	objects  map[resource.Key]*object
-	declared map[resource.Key][]string // maps with contents, by program
+	declared map[resource.Key][]string         // maps with contents, by program
 	programs map[resource.Key]resource.Program // by the key before
 	notes    []diff.Note
 }
@@ -164,7 +164,10 @@ func (r *resolving) contents(m resource.Map, origin string) resource.Map {
 	}
 	m.Digest = p.Digest
 	if _, err := r.d.encode(m, p); err != nil {
-		r.notes = append(r.notes, diff.Note{Code: diff.NotReady, Key: m.Key(), Text: err.Error(), Origin: origin})
+		// The program neither: it would be loaded for nothing.
+		r.notes = append(r.notes,
+			diff.Note{Code: diff.NotReady, Key: m.Key(), Text: err.Error(), Origin: origin},
+			diff.Note{Code: diff.NotReady, Key: p.Key(), Text: "what map " + m.Name + " is to hold cannot be written", Origin: origin})
 	}
 	return m
 }

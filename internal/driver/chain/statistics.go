@@ -48,7 +48,7 @@ func (d *Driver) programStatistics(p resource.Program, pinned map[ebpf.MapID]str
 		mapStatistics(&p.Layout[i], mapPin(p.Pins, p.Layout[i].Name), pinned)
 	}
 	for _, f := range p.Functions {
-		prog, err := ebpf.LoadPinnedProgram(functionPin(p.Pins, f), nil)
+		prog, err := openProgram(functionPin(p.Pins, f))
 		if err != nil {
 			continue
 		}
@@ -78,18 +78,8 @@ func mapStatistics(l *resource.MapLayout, pin string, pinned map[ebpf.MapID]stri
 	if holdsEntries(m.Type()) && !isArray(m.Type()) {
 		_ = each(m, func(_, _ []byte) { l.Entries++ }) // a count that stops short is still one
 	}
-	id := mapID(m)
+	id, _ := mapID(m) // 0 where the kernel tells none
 	l.ID, l.Pin = uint32(id), pinned[id]
-}
-
-// mapID is the kernel's id of a map; 0 where it tells none.
-func mapID(m *ebpf.Map) ebpf.MapID {
-	info, err := m.Info()
-	if err != nil {
-		return 0
-	}
-	id, _ := info.ID()
-	return id
 }
 
 // maxPins bounds how many pins are looked at.
@@ -114,7 +104,7 @@ func (d *Driver) foundByOthers() map[ebpf.MapID]string {
 		if err != nil {
 			return nil // something else
 		}
-		if id := mapID(m); out[id] == "" {
+		if id, err := mapID(m); err == nil && out[id] == "" {
 			out[id] = path
 		}
 		m.Close()

@@ -101,6 +101,10 @@ func (w *wrapped) Resolve(ctx context.Context, want *resource.Set) (*resource.Se
 	return want, nil
 }
 
+// StandsOnLinks lets Observe be asked by the kernel's names of links, which are
+// those of the configuration for the driver that reads them.
+func (w *wrapped) StandsOnLinks() {}
+
 // Annotate reaches the driver.
 func (w *wrapped) Annotate(have observed.State, plan *diff.Plan) {
 	if a, ok := w.Driver.(driver.Annotator); ok {

@@ -1,0 +1,30 @@
+package chain
+
+import (
+	"fmt"
+	"runtime"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+// openProgram opens a pinned program. The library's way would first make a map,
+// to learn whether the kernel keeps names: a look must not change anything.
+func openProgram(path string) (*ebpf.Program, error) {
+	name, err := unix.BytePtrFromString(path)
+	if err != nil {
+		return nil, err
+	}
+	attr := struct { // of BPF_OBJ_GET, as in linux/bpf.h
+		path  uint64
+		fd    uint32
+		flags uint32
+	}{path: uint64(uintptr(unsafe.Pointer(name)))}
+	fd, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_OBJ_GET, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr))
+	runtime.KeepAlive(name)
+	if errno != 0 {
+		return nil, fmt.Errorf("open pin %s: %w", path, errno)
+	}
+	return ebpf.NewProgramFromFD(int(fd))
+}
