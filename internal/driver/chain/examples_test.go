@@ -8,7 +8,7 @@ import (
 
 	"github.com/cilium/ebpf"
 
-	"reconciler/examples/chains"
+	examples "reconciler/examples/chains"
 	"reconciler/internal/resource"
 )
 
@@ -25,9 +25,9 @@ func example(name, entry string, object []byte, hooks ...resource.Hook) resource
 // looks at what they do to packets to port 9 of 192.0.2.2.
 func TestGuestExamplesRun(t *testing.T) {
 	b := newBench(t)
-	count := example("count", "", chains.Count, resource.XDPIngress, resource.TCIngress)
-	limit := example("limit", "", chains.RateLimit, resource.XDPIngress)
-	list := example("list", "", chains.DropList, resource.XDPIngress)
+	count := example("count", "", examples.Count, resource.XDPIngress, resource.TCIngress)
+	limit := example("limit", "", examples.RateLimit, resource.XDPIngress)
+	list := example("list", "", examples.DropList, resource.XDPIngress)
 	b.make(set(count, limit, list, b.chain(resource.XDPIngress, count, list, limit), b.chain(resource.TCIngress, count)))
 
 	b.passes(100)
