@@ -94,16 +94,11 @@ type Slot struct {
 	Proceed  Proceed `json:"proceed"`
 	// ID is the kernel's id of the program in the slot that was read back.
 	ID uint32 `json:"id,omitempty"`
-	// Runs and RunTime are the kernel's statistics of it; 0 where they are off
-	// (sysctl kernel.bpf_stats_enabled) or not asked for.
-	Runs    uint64        `json:"runs,omitempty"`
-	RunTime time.Duration `json:"run-time,omitempty"`
 }
 
 // same compares what is wanted of a slot.
 func (s Slot) same(o Slot) bool {
-	s.ID, s.Runs, s.RunTime = 0, 0, 0
-	o.ID, o.Runs, o.RunTime = 0, 0, 0
+	s.ID, o.ID = 0, 0
 	s.Version, o.Version = "", "" // told by the digest; a word for people
 	return s == o
 }
@@ -135,7 +130,12 @@ type ChainSeen struct {
 	Dispatcher uint32 `json:"dispatcher,omitempty"` // the kernel's id of the program that is attached
 	Attach     string `json:"attach,omitempty"`     // xdp-native, xdp-generic, tcx, clsact
 	ABI        uint32 `json:"abi,omitempty"`
-	Auto       bool   `json:"auto,omitempty"` // generic XDP only because there is no native one
+	// Runs and RunTime are the kernel's statistics of the whole chain, which
+	// tells none of programs that another one calls; 0 where they are off
+	// (sysctl kernel.bpf_stats_enabled) or not asked for.
+	Runs    uint64        `json:"runs,omitempty"`
+	RunTime time.Duration `json:"run-time,omitempty"`
+	Auto    bool          `json:"auto,omitempty"` // generic XDP only because there is no native one
 	// Damage is what is not as the chain was made: a slot that is empty, a pin
 	// that is gone, a program before it.
 	Damage []string `json:"damage,omitempty"`
