@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,8 +47,9 @@ func ofKind(have observed.State, kind resource.Kind) []resource.Object {
 func (c *cli) getChainsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "chains", Args: cobra.NoArgs, Short: "List chains, program by program, with what they cost",
-		Long: "List chains, program by program: version, digest, the kernel's id, and where the kernel's statistics are on\n" +
-			"(sysctl kernel.bpf_stats_enabled) how often it ran and how long it took. A line that begins with ! is damage.",
+		Long: "List chains, program by program, with version, digest and the kernel's id. Where the kernel's statistics are on\n" +
+			"(sysctl kernel.bpf_stats_enabled), also how often a chain ran and how long one packet took in all of it: the\n" +
+			"kernel counts no programs that another one calls. A line that begins with ! is damage.",
 	}
 	out := outputFlag(cmd.Flags(), "text", "json")
 	return c.observing(cmd, func(have observed.State) error {
@@ -58,8 +60,8 @@ func (c *cli) getChainsCommand() *cobra.Command {
 		for _, o := range chains {
 			c.printChain(o.Resource.(resource.Chain), o.Owner)
 		}
-		if len(chains) > 0 && !statisticsOn() {
-			c.printf("statistics are off: sysctl -w kernel.bpf_stats_enabled=1 counts runs and nanoseconds")
+		if len(chains) > 0 && !statisticsOn() && !slices.ContainsFunc(chains, ran) {
+			c.printf("statistics are off: sysctl -w kernel.bpf_stats_enabled=1 counts the runs of chains and their time")
 		}
 		return nil
 	})
@@ -71,14 +73,16 @@ func statisticsOn() bool {
 	return err == nil && strings.TrimSpace(string(text)) == "1"
 }
 
+// ran reports that runs of a chain were counted, now or some time ago.
+func ran(o resource.Object) bool { return o.Resource.(resource.Chain).Seen.Runs > 0 }
+
 func (c *cli) printChain(chain resource.Chain, owner resource.Owner) {
 	c.printf("%s", strings.Join(chainWords(chain, owner), "  "))
 	var rows [][]string
 	for i, s := range chain.Slots {
-		runs, each := cost(s)
 		rows = append(rows, []string{
 			fmt.Sprintf("  %2d", i), resource.Instance(s.Program, s.Link), orElse(s.Version, "-"), resource.ShortDigest(s.Digest),
-			fmt.Sprintf("id %d", s.ID), runs, each, proceed(chain.Hook, s),
+			fmt.Sprintf("id %d", s.ID), proceed(chain.Hook, s),
 		})
 	}
 	c.table(rows)
@@ -104,18 +108,13 @@ func chainWords(chain resource.Chain, owner resource.Owner) []string {
 	case chain.Seen.Dispatcher != 0:
 		words = append(words, fmt.Sprintf("dispatcher %d", chain.Seen.Dispatcher))
 	}
+	if runs := chain.Seen.Runs; runs > 0 {
+		words = append(words, fmt.Sprintf("%d runs of %d ns", runs, uint64(chain.Seen.RunTime)/runs))
+	}
 	if chain.Bypass != "" {
 		words = append(words, "bypass "+chain.Bypass)
 	}
 	return words
-}
-
-// cost is how often a program ran, and what one packet took.
-func cost(s resource.Slot) (runs, each string) {
-	if s.Runs == 0 {
-		return "", ""
-	}
-	return fmt.Sprintf("%d runs", s.Runs), fmt.Sprintf("%d ns", uint64(s.RunTime)/s.Runs)
 }
 
 func proceed(h resource.Hook, s resource.Slot) string {

@@ -21,13 +21,13 @@ func TestChainsForPeople(t *testing.T) {
 		{"with statistics", resource.Chain{
 			Link: "p0", Hook: resource.XDPIngress, Label: "edge", Mode: resource.Generic, Bypass: "arp nd",
 			Slots: []resource.Slot{
-				{Program: "ratelimit", Link: "p0", Version: "v2.1.0", Digest: digest, Proceed: 1 << 2, ID: 398, Runs: 1000, RunTime: 41500 * time.Nanosecond},
+				{Program: "ratelimit", Link: "p0", Version: "v2.1.0", Digest: digest, Proceed: 1 << 2, ID: 398},
 				{Program: "count", Digest: digest, Proceed: 1<<1 | 1<<2, ID: 1},
 			},
-			Seen: resource.ChainSeen{Generation: 3, Dispatcher: 412, Attach: "xdp-generic", Auto: true},
-		}, resource.Ours, `p0  xdp-ingress  xdp-generic (degraded)  chain edge  gen 3  dispatcher 412  bypass arp nd
-   0  ratelimit@p0  v2.1.0  9f86d0  id 398  1000 runs  41 ns
-   1  count         -       9f86d0  id 1                      proceed-on [drop pass]
+			Seen: resource.ChainSeen{Generation: 3, Dispatcher: 412, Attach: "xdp-generic", Auto: true, Runs: 1000, RunTime: 41500 * time.Nanosecond},
+		}, resource.Ours, `p0  xdp-ingress  xdp-generic (degraded)  chain edge  gen 3  dispatcher 412  1000 runs of 41 ns  bypass arp nd
+   0  ratelimit@p0  v2.1.0  9f86d0  id 398
+   1  count         -       9f86d0  id 1    proceed-on [drop pass]
 `},
 		{"damaged", resource.Chain{
 			Link: "p0", Hook: resource.TCEgress,

@@ -120,8 +120,7 @@ func (w *writer) chain(c resource.Chain) {
 	for _, s := range c.Slots {
 		programs = append(programs, strings.TrimSpace(s.Program+" "+s.Version))
 	}
-	w.remark("chain %s on %s of %s (%s): where its programs came from is not known here; undeclared, it is removed",
-		c.Label, c.Hook, c.Link, strings.Join(programs, ", "))
+	w.remark("chain %s (%s): where its programs came from is not known here; undeclared, it is removed", c.Key().Name, strings.Join(programs, ", "))
 }
 
 // name is what a link may be called in the configuration.

@@ -97,10 +97,6 @@ type Slot struct {
 	Maps []string `json:"maps,omitempty"`
 	// ID is the kernel's id of the program in the slot that was read back.
 	ID uint32 `json:"id,omitempty"`
-	// Runs and RunTime are the kernel's statistics of it; 0 where they are off
-	// (sysctl kernel.bpf_stats_enabled) or not asked for.
-	Runs    uint64        `json:"runs,omitempty"`
-	RunTime time.Duration `json:"run-time,omitempty"`
 }
 
 // same compares what is wanted of a slot; the version is a word for people, and
@@ -136,7 +132,12 @@ type ChainSeen struct {
 	Dispatcher uint32 `json:"dispatcher,omitempty"` // the kernel's id of the program that is attached
 	Attach     string `json:"attach,omitempty"`     // xdp-native, xdp-generic, tcx, clsact
 	ABI        uint32 `json:"abi,omitempty"`
-	Auto       bool   `json:"auto,omitempty"` // generic XDP only because there is no native one
+	// Runs and RunTime are the kernel's statistics of the whole chain, which
+	// tells none of programs that another one calls; 0 where they are off
+	// (sysctl kernel.bpf_stats_enabled) or not asked for.
+	Runs    uint64        `json:"runs,omitempty"`
+	RunTime time.Duration `json:"run-time,omitempty"`
+	Auto    bool          `json:"auto,omitempty"` // generic XDP only because there is no native one
 	// Damage is what is not as the chain was made: a slot that is empty, a pin
 	// that is gone, a program before it.
 	Damage []string `json:"damage,omitempty"`

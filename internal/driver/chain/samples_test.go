@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
 	"reconciler/internal/driver"
 	"reconciler/internal/observed"
 	"reconciler/internal/resource"
@@ -189,5 +192,27 @@ func TestStatisticsNamePins(t *testing.T) {
 	}
 	if want := b.d.pins.shared("ddos/blocked"); pins["blocked"] != want || pins["allowed"] != "" {
 		t.Errorf("pins are %v, want %s of blocked alone", pins, want)
+	}
+}
+
+// TestStatisticsCountRuns reads what the kernel counts while it is told to.
+func TestStatisticsCountRuns(t *testing.T) {
+	counting, err := ebpf.EnableStats(unix.BPF_STATS_RUN_TIME)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer counting.Close()
+	b := newBench(t)
+	p := b.counting(resource.Reuse, resource.XDPIngress)
+	b.make(set(p, b.chain(resource.XDPIngress, p)))
+	sent := b.startFlood(resource.XDPIngress).end(t)
+	have, err := b.d.Observe(context.Background(), observed.Query{All: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, _ := have.Objects.Get(resource.ChainKey("p0", resource.XDPIngress))
+	seen := o.Resource.(resource.Chain).Seen
+	if seen.Runs < sent || seen.RunTime <= 0 {
+		t.Errorf("%d runs in %v, want at least the %d packets that were sent", seen.Runs, seen.RunTime, sent)
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"reconciler/internal/resource"
 )
 
-// observeStatistics fills in what only people read: how often programs ran, how
-// old they are, how full their maps, and where others find those.
+// observeStatistics fills in what only people read: how often chains ran, how
+// old programs are, how full their maps, and where others find those.
 func (d *Driver) observeStatistics(s *observed.State) {
 	pinned := d.foundByOthers()
 	for _, o := range s.Objects.All() {
@@ -19,7 +19,7 @@ func (d *Driver) observeStatistics(s *observed.State) {
 		case resource.Program:
 			o.Resource = d.programStatistics(r, pinned)
 		case resource.Chain:
-			o.Resource = slotStatistics(r)
+			o.Resource = chainStatistics(r)
 		default:
 			continue
 		}
@@ -27,17 +27,14 @@ func (d *Driver) observeStatistics(s *observed.State) {
 	}
 }
 
-func slotStatistics(c resource.Chain) resource.Chain {
-	for i := range c.Slots {
-		s := &c.Slots[i]
-		p, err := ebpf.NewProgramFromID(ebpf.ProgramID(s.ID))
-		if err != nil {
-			continue // told as damage
-		}
-		if stats, err := p.Stats(); err == nil {
-			s.Runs, s.RunTime = stats.RunCount, stats.Runtime
-		}
-		p.Close()
+func chainStatistics(c resource.Chain) resource.Chain {
+	p, err := ebpf.NewProgramFromID(ebpf.ProgramID(c.Seen.Dispatcher))
+	if err != nil {
+		return c // told as damage
+	}
+	defer p.Close()
+	if stats, err := p.Stats(); err == nil {
+		c.Seen.Runs, c.Seen.RunTime = stats.RunCount, stats.Runtime
 	}
 	return c
 }
