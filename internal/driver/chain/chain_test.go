@@ -40,8 +40,10 @@ func newBench(t *testing.T, change ...func(*Config)) *bench {
 	t.Helper()
 	b := &bench{NS: testns.New(t), t: t, want: resource.NewSet(0)}
 	b.IP("link", "add", "p0", "type", "veth", "peer", "name", "p1")
-	b.IP("link", "set", "p0", "up")
-	b.IP("link", "set", "p1", "up")
+	for _, name := range []string{"p0", "p1"} {
+		// No address of its own: nothing is to come but what a test sends.
+		b.IP("link", "set", name, "addrgenmode", "none", "up")
+	}
 	stay(t, b.Path())
 	id, err := state.Namespace()
 	if err != nil {

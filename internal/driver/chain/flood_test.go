@@ -72,11 +72,6 @@ const (
 
 func (f *flood) run(ns, out string) error {
 	runtime.LockOSThread() // never given back: it is in another namespace
-	if f.rate > 0 {        // a pace that holds on a slow machine
-		if err := unix.Setpriority(unix.PRIO_PROCESS, 0, -10); err != nil {
-			return err
-		}
-	}
 	file, err := os.Open(ns)
 	if err != nil {
 		return err

@@ -17,7 +17,7 @@ import (
 )
 
 // In a guest, whose processor is emulated, a flood is not faster than this.
-const guestFlood = 6000 // frames a second
+const guestFlood = 7000 // frames a second
 
 // guestSwaps is how many there are of each hook: 51 in all.
 const guestSwaps = 17
