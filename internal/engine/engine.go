@@ -59,6 +59,7 @@ func newLoop(e *Engine, c Config) *loop {
 		deliveries: make(chan source.Tree), health: make(chan error), answering: make(chan answer),
 		watching: make(chan watchHealth), sources: make(chan string), changes: newChanges(),
 		bad: make(map[string]bool), failures: make(map[resource.Key]intent.Failure), repairs: make(map[resource.Key]intent.Repairs),
+		blocked: make(map[resource.Key]resource.Key),
 		answers: make(map[string]intent.Answer), said: make(map[string]error),
 		probeAt: intent.Never, decided: intent.Never, chooseNext: intent.Never, eventAt: intent.Never,
 	}

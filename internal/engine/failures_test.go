@@ -2,12 +2,15 @@ package engine
 
 import (
 	"errors"
+	"net/netip"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"reconciler/internal/diff"
+	"reconciler/internal/resource"
 )
 
 func TestBacksOffAndConverges(t *testing.T) {
@@ -94,5 +97,44 @@ func TestFullDiskHoldsChangesAndRepairs(t *testing.T) {
 		}
 		r.inSync("rev-two")
 		r.cleared(CondStateDir)
+	})
+}
+
+// TestWhatWaitsForAFailureIsLeftAlone: a route is not tried without the address
+// that makes its gateway reachable, though the plan without the address would.
+func TestWhatWaitsForAFailureIsLeftAlone(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		route := resource.RouteKey(netip.MustParsePrefix("203.0.113.0/24"), resource.MainTable, 0)
+		r.host.fail(func(op diff.Op) error {
+			if op.Key == second {
+				return errors.New("no buffer space")
+			}
+			if op.Key == route {
+				t.Errorf("the route is tried %s after the start, without its address", time.Since(r.began))
+				return syscall.ENETUNREACH
+			}
+			return nil
+		})
+		r.start()
+		r.push("rev-two", twoAddresses+"routes: [{to: 203.0.113.0/24, via: 198.51.100.254, dev: eth0}]\n")
+		r.has(first)
+		r.wait(10 * time.Minute)
+		if f := r.engine.Status().Failing; len(f) != 1 || f[0].Key != second {
+			t.Errorf("failing %+v, want the address alone", f)
+		}
+		waits := func(n diff.Note) bool {
+			return n.Code == diff.BackedOff && n.Key == route && strings.Contains(n.Text, "198.51.100.1/24")
+		}
+		if notes := r.engine.Status().Notes; !slices.ContainsFunc(notes, waits) {
+			t.Errorf("notes %+v do not tell what the route waits for", notes)
+		}
+		r.host.fail(nil)
+		r.wait(time.Minute)
+		r.has(second)
+		r.has(route)
+		r.inSync("rev-two")
+		if got := r.metric("drift_total"); got != 0 {
+			t.Errorf("drift_total is %v: what came late is no drift", got)
+		}
 	})
 }

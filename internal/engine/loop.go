@@ -45,6 +45,7 @@ type loop struct {
 	// what became of it
 	planned  Planned
 	failures map[resource.Key]intent.Failure
+	blocked  map[resource.Key]resource.Key // what waits for a failure, by what failed
 	// failedUnder is the revision that the failures were last held against.
 	failedUnder string
 	repairs     map[resource.Key]intent.Repairs

@@ -130,7 +130,8 @@ func (l *loop) rememberHold(revision string, guarded int) {
 
 func isDelete(op diff.Op) bool { return op.Verb == diff.Delete }
 
-// decide leaves alone what fails and what somebody else keeps undoing.
+// decide leaves alone what fails, what waits for that, and what somebody else
+// keeps undoing.
 func (l *loop) decide(want *resource.Set, have observed.State) (*resource.Set, []diff.Note) {
 	now := l.now().At
 	l.decided = intent.Never
@@ -147,6 +148,14 @@ func (l *loop) decide(want *resource.Set, have observed.State) (*resource.Set, [
 	}
 	for k, f := range l.failures {
 		hold(k, f.Until, diff.Note{Code: diff.BackedOff, Key: k, Text: f.Err})
+	}
+	for k, by := range l.blocked {
+		f, failing := l.failures[by]
+		if !failing {
+			delete(l.blocked, k)
+			continue
+		}
+		hold(k, f.Until, diff.Note{Code: diff.BackedOff, Key: k, Text: fmt.Sprintf("waits for %s %s, which failed", by.Kind, by.Name)})
 	}
 	for k, r := range l.repairs {
 		text := "somebody else changes it back again and again; left alone for now"
@@ -257,6 +266,7 @@ func (l *loop) account(r apply.Report, p *Pass) {
 	for i, op := range r.Plan.Ops {
 		res := r.Results[i]
 		outcome := "done"
+		delete(l.blocked, op.Key)
 		switch res.Outcome {
 		case apply.Done:
 			p.Ops.done(op.Verb)
@@ -271,6 +281,7 @@ func (l *loop) account(r apply.Report, p *Pass) {
 		case apply.Blocked:
 			outcome = "blocked"
 			p.Ops.Blocked++
+			l.blocked[op.Key] = r.Plan.Ops[res.By].Key
 		}
 		l.metrics.operations.WithLabelValues(op.Verb.String(), string(op.Key.Kind), outcome).Inc()
 	}
