@@ -36,7 +36,10 @@ func TestScripts(t *testing.T) {
 			dropPins(t, ns)
 			testscript.Run(t, testscript.Params{
 				Files: []string{script},
-				Setup: func(e *testscript.Env) error { return setup(e, ns.Name) },
+				Setup: func(e *testscript.Env) error {
+					e.Setenv("PINS", pinsOf(t, ns))
+					return setup(e, ns.Name)
+				},
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){
 					"ip":         ip,
 					"exits":      exits,
