@@ -28,6 +28,7 @@ import (
 type rig struct {
 	t         *testing.T
 	host      *host
+	drivers   []driver.Driver // host alone, unless the test says otherwise
 	feed      *feed
 	dir       string
 	records   *records
@@ -46,6 +47,7 @@ func bubble(t *testing.T, test func(*testing.T, *rig)) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		r := &rig{t: t, host: newHost(), feed: newFeed(), dir: dir, began: time.Now(), boot: "boot-1"}
+		r.drivers = []driver.Driver{r.host}
 		r.settings = Settings{Guard: diff.DefaultGuard()}
 		t.Cleanup(func() {
 			if r.stop != nil {
@@ -74,7 +76,7 @@ func (r *rig) start() {
 		log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	r.engine, err = New(Config{
-		Source: r.feed, Snapshots: store, Records: r.records, Drivers: []driver.Driver{r.host}, Settings: r.settings,
+		Source: r.feed, Snapshots: store, Records: r.records, Drivers: r.drivers, Settings: r.settings,
 		Host: "edge1", Log: log, Registry: r.registry, Clock: r.clock(r.boot), Notify: r.notify, Namespace: r.namespace,
 	})
 	if err != nil {
