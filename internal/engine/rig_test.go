@@ -47,7 +47,6 @@ func bubble(t *testing.T, test func(*testing.T, *rig)) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		r := &rig{t: t, host: newHost(), feed: newFeed(), dir: dir, began: time.Now(), boot: "boot-1"}
-		r.drivers = []driver.Driver{r.host}
 		r.settings = Settings{Guard: diff.DefaultGuard()}
 		t.Cleanup(func() {
 			if r.stop != nil {
@@ -75,8 +74,12 @@ func (r *rig) start() {
 	if testing.Verbose() && os.Getenv("ENGINE_LOG") != "" {
 		log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
+	drivers := r.drivers
+	if drivers == nil {
+		drivers = []driver.Driver{r.host}
+	}
 	r.engine, err = New(Config{
-		Source: r.feed, Snapshots: store, Records: r.records, Drivers: r.drivers, Settings: r.settings,
+		Source: r.feed, Snapshots: store, Records: r.records, Drivers: drivers, Settings: r.settings,
 		Host: "edge1", Log: log, Registry: r.registry, Clock: r.clock(r.boot), Notify: r.notify, Namespace: r.namespace,
 	})
 	if err != nil {
