@@ -68,6 +68,7 @@ type Driver struct {
 	encoded  map[resource.Key]*contents
 	ready    map[resource.Key]closer   // made by Prepare and not yet used
 	want     *resource.Set             // of the last look
+	blind    error                     // why a pin could not be opened at the last look
 	wanted   []*resource.Set           // what Resolve saw, the latest last
 	refused  map[resource.Key]bool     // programs that Prepare could not make
 	places   map[resource.Key]string   // the directory of each chain at the last look
