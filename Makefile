@@ -73,6 +73,7 @@ bench: deps ## ratios against raw netlink and ip -batch, from one interleaved ru
 soak: deps ## what is too long for CI: each fuzz target for 10 minutes, all tests ten times in random order
 	test/root.sh
 	test/fuzz.sh 10m
+	RECONCILER_SWAPS=500 RECONCILER_KILLS=1000 go test -timeout 3h -run 'SwapsUnderFlood|KilledSwaps' $(ROOT) ./internal/driver/chain ./cmd/reconciler
 	go test -race -json -count=10 -shuffle=on -timeout 3h $(ROOT) ./... | go run ./test/verdict
 
 ##@ Keep house

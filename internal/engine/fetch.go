@@ -42,7 +42,7 @@ func newFetcher(drivers []driver.Driver) *fetcher {
 func (f *fetcher) String() string { return "fetcher" }
 
 // request asks for the objects of a tree, in the place of what was asked for
-// before and not begun.
+// before; for none where it is nil.
 func (f *fetcher) request(t *tree) {
 	select {
 	case <-f.ask:
@@ -51,36 +51,52 @@ func (f *fetcher) request(t *tree) {
 	f.ask <- t // only the loop puts in, so there is room
 }
 
-// Run fetches until the context ends.
+// Run fetches what was asked for last, until the context ends.
 func (f *fetcher) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case t := <-f.ask:
-			f.serve(ctx, t)
+			for t != nil {
+				t = f.serve(ctx, t)
+			}
 		}
 	}
 }
 
-// serve fetches for a tree until it has all, or another is asked for.
-func (f *fetcher) serve(ctx context.Context, t *tree) {
+// serve fetches for a tree until it has all, or another is asked for: a server
+// that stalls holds up nobody else. It returns the other; nil for none.
+func (f *fetcher) serve(ctx context.Context, t *tree) *tree {
+	one, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		f.keepTrying(one, t)
+	}()
+	defer func() { cancel(); <-ended }()
+	for {
+		select {
+		case <-ended:
+			return nil
+		case next := <-f.ask:
+			if next != t {
+				return next
+			}
+		}
+	}
+}
+
+func (f *fetcher) keepTrying(ctx context.Context, t *tree) {
 	for wait := fetchAgain; ; wait = min(2*wait, fetchAgainMost) {
 		err := f.fetch(ctx, t.want)
 		if ctx.Err() != nil || !send(ctx, f.done, fetched{t.rev.Revision, err}) || err == nil {
 			return
 		}
-		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
-			timer.Stop()
 			return
-		case next := <-f.ask:
-			timer.Stop()
-			if next != t {
-				t, wait = next, fetchAgain
-			}
-		case <-timer.C:
+		case <-time.After(wait):
 		}
 	}
 }
@@ -96,8 +112,13 @@ func (f *fetcher) fetch(ctx context.Context, want *resource.Set) error {
 // awaitObjects asks for what a new revision is made of and is not on this host. Until
 // that has been tried, what was there before is kept up.
 func (l *loop) awaitObjects(ctx context.Context, t *tree) {
-	l.fetching = ""
-	if len(l.fetcher.drivers) == 0 || !l.planner.lacks(ctx, t.want) {
+	l.fetching, l.sought = "", nil
+	if len(l.fetcher.drivers) == 0 {
+		return
+	}
+	if !l.planner.lacks(ctx, t.want) {
+		l.fetcher.request(nil)
+		l.conds.clear(CondFetching)
 		return
 	}
 	l.fetching = t.rev.Revision
@@ -116,8 +137,11 @@ func (l *loop) seek() {
 // fetched goes on with what the fetcher brought, or without it.
 func (l *loop) fetched(ctx context.Context, f fetched) {
 	first := l.fetching == f.revision
-	if first {
+	switch {
+	case first:
 		l.fetching = ""
+	case f.revision != l.useRevision():
+		return // not asked for any more
 	}
 	if f.err != nil {
 		l.conds.raise(CondFetching, "Failed", f.err.Error())

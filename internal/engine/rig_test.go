@@ -28,6 +28,7 @@ import (
 type rig struct {
 	t         *testing.T
 	host      *host
+	drivers   []driver.Driver // host alone, unless the test says otherwise
 	feed      *feed
 	dir       string
 	records   *records
@@ -73,8 +74,12 @@ func (r *rig) start() {
 	if testing.Verbose() && os.Getenv("ENGINE_LOG") != "" {
 		log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
+	drivers := r.drivers
+	if drivers == nil {
+		drivers = []driver.Driver{r.host}
+	}
 	r.engine, err = New(Config{
-		Source: r.feed, Snapshots: store, Records: r.records, Drivers: []driver.Driver{r.host}, Settings: r.settings,
+		Source: r.feed, Snapshots: store, Records: r.records, Drivers: drivers, Settings: r.settings,
 		Host: "edge1", Log: log, Registry: r.registry, Clock: r.clock(r.boot), Notify: r.notify, Namespace: r.namespace,
 	})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
 
 	"reconciler/internal/diff"
 	"reconciler/internal/resource"
@@ -47,12 +48,26 @@ func (d *Driver) attachedBy(dir, name string, hook resource.Hook) attachment {
 			a.damage = append(a.damage, "the pin of its link has no name yet")
 		}
 		return a
+	case isBlind(err):
+		d.blind = fmt.Errorf("open %s: %w", pin, err)
+		return attachment{damage: []string{err.Error()}}
 	case !errors.Is(err, os.ErrNotExist):
 		return attachment{damage: []string{err.Error()}, severed: true}
 	case hook.IsXDP():
 		return d.attachedUnpinned(dir, name)
 	}
 	return d.attachedByFilter(dir, name, hook)
+}
+
+// isBlind tells what says nothing of a pin but that it cannot be opened now: no
+// right to, or a file system that is mounted read-only.
+func isBlind(err error) bool {
+	for _, no := range []error{unix.EPERM, unix.EACCES, unix.EROFS, unix.ENOMEM, unix.EMFILE, unix.ENFILE} {
+		if errors.Is(err, no) {
+			return true
+		}
+	}
+	return false
 }
 
 // attachedUnpinned finds the XDP program of a chain whose link has no pin:

@@ -68,6 +68,8 @@ type Driver struct {
 	parsed   map[string]*object
 	encoded  map[resource.Key]*contents
 	ready    map[resource.Key]closer   // made by Prepare and not yet used
+	blind    error                     // why a pin could not be opened at the last look
+	asked    []*resource.Set           // what Resolve saw, the latest last
 	refused  map[resource.Key]bool     // programs that Prepare could not make
 	places   map[resource.Key]string   // the directory of each chain at the last look
 	outdated map[resource.Key][]string // directories of chains that are gone, by whose name they have

@@ -18,8 +18,12 @@ func (d *Driver) look(ctx context.Context, q observed.Query) (observed.State, er
 	if d.pins.stale(d.cfg.Cookie) {
 		return s, d.observeForeign(&s, q.Want) // pins of a namespace that is gone
 	}
+	d.blind = nil
 	if err := d.observeChains(&s); err != nil {
 		return observed.State{}, fmt.Errorf("read chains: %w", err)
+	}
+	if d.blind != nil {
+		return observed.State{}, fmt.Errorf("read chains: %w", d.blind)
 	}
 	if err := d.observePrograms(&s, q.Want, q.All || len(q.Around) > 0); err != nil {
 		return observed.State{}, fmt.Errorf("read programs: %w", err)

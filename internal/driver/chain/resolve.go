@@ -25,10 +25,29 @@ func (d *Driver) Fetch(ctx context.Context, want *resource.Set) error {
 		}
 	}
 	if len(errs) == 0 && len(refs) > 0 {
-		errs = append(errs, d.cfg.Objects.Keep(refs))
+		errs = append(errs, d.cfg.Objects.Keep(slices.Concat(refs, d.recent())))
 	}
 	return errors.Join(errs...)
 }
+
+// recent are the objects of what was wanted before: until a change is confirmed
+// it may be wanted again, and there may be no network then.
+func (d *Driver) recent() []artifact.Ref {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var refs []artifact.Ref
+	for _, w := range d.asked {
+		for _, o := range w.All() {
+			if p, ok := o.Resource.(resource.Program); ok && p.Source.Tree == nil {
+				refs = append(refs, ref(p.Source))
+			}
+		}
+	}
+	return refs
+}
+
+// mostRecent is how many of what was wanted are remembered for it.
+const mostRecent = 4
 
 // FetchError is an object that could not be brought here.
 type FetchError struct {
@@ -50,6 +69,10 @@ func (e *FetchError) Unwrap() error { return e.Err }
 func (d *Driver) Resolve(_ context.Context, want *resource.Set) (*resource.Set, []diff.Note) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if !slices.Contains(d.asked, want) {
+		d.asked = append(d.asked, want)
+		d.asked = d.asked[max(0, len(d.asked)-mostRecent):]
+	}
 	r := resolving{
 		d: d, programs: map[resource.Key]resource.Program{}, objects: map[resource.Key]*object{}, declared: map[resource.Key][]string{},
 	}

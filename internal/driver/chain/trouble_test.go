@@ -1,0 +1,167 @@
+package chain
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"reconciler/internal/observed"
+	"reconciler/internal/resource"
+)
+
+// ownMounts gives the test's thread mounts of its own, and a directory to be
+// the file system of pins there.
+func ownMounts(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// mountedBench has its pins in a file system that nobody has mounted yet.
+func mountedBench(t *testing.T) (*running, string) {
+	t.Helper()
+	w := ways()[0]
+	b := newBench(t, w.change)
+	dir := ownMounts(t)
+	b.cfg.BPFFS = dir
+	b.d = Open(b.cfg)
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	r := &running{bench: b, way: w}
+	r.one, r.two = r.program("one"), r.program("two")
+	r.settings = resource.Map{Program: "one", Link: "p0", Name: settingsMap, Mode: resource.Merge, Entries: []resource.MapEntry{entry("1", "10")}}
+	r.set = r.wanted()
+	return r, dir
+}
+
+// TestBPFFSIsMounted mounts the file system of pins where it is missing, and
+// only when there is something to pin.
+func TestBPFFSIsMounted(t *testing.T) {
+	r, dir := mountedBench(t)
+	r.plan(r.set)
+	var s unix.Statfs_t
+	if err := unix.Statfs(dir, &s); err != nil || s.Type == unix.BPF_FS_MAGIC {
+		t.Fatalf("a look has mounted it: %v", err)
+	}
+	r.make(r.set)
+	if err := unix.Statfs(dir, &s); err != nil || s.Type != unix.BPF_FS_MAGIC {
+		t.Errorf("it is not mounted: %v", err)
+	}
+	r.whole()
+}
+
+// TestBPFFSIsReadOnly is that nothing can be pinned: told, and the old chain
+// runs on until it can.
+func TestBPFFSIsReadOnly(t *testing.T) {
+	r, dir := mountedBench(t)
+	r.make(r.set)
+	remount := func(flags uintptr) {
+		if err := unix.Mount("", dir, "", unix.MS_REMOUNT|flags, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	remount(unix.MS_RDONLY)
+	next := set(r.one, r.two, r.settings, r.chain(r.way.hook, r.two, r.one))
+	if _, err := r.d.Observe(t.Context(), observed.Query{Want: next}); err == nil || !strings.Contains(err.Error(), "read-only file system") {
+		t.Errorf("a look says %v, want a word of the read-only file system", err)
+	}
+	remount(0)
+	plan := r.plan(next)
+	remount(unix.MS_RDONLY)
+	if errs := r.run(plan); len(errs) != 1 || !strings.Contains(errs[0].Error(), "read-only file system") {
+		t.Errorf("errors %v, want one of a read-only file system", errs)
+	}
+	remount(0)
+	r.whole()
+	r.make(next)
+	r.whole()
+}
+
+// TestNoRight is that without the right to use BPF all fails in words, and
+// nothing of what runs is touched.
+func TestNoRight(t *testing.T) {
+	r := ways()[0].start(t)
+	next := set(r.one, r.two, r.settings, r.chain(r.way.hook, r.two, r.one))
+	plan := r.plan(next)
+	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var had, none [2]unix.CapUserData
+	if err := unix.Capget(&hdr, &had[0]); err != nil {
+		t.Fatal(err)
+	}
+	none = had
+	none[0].Effective, none[1].Effective = 0, 0
+	if err := unix.Capset(&hdr, &none[0]); err != nil {
+		t.Fatal(err)
+	}
+	errs := r.run(plan)
+	if err := unix.Capset(&hdr, &had[0]); err != nil {
+		t.Fatal(err)
+	}
+	if len(errs) != 1 || !strings.Contains(errs[0].Error(), "not permitted") {
+		t.Errorf("errors %v, want one of a right that is missing", errs)
+	}
+	r.whole()
+	r.make(next)
+	r.whole()
+}
+
+// TestMissingInterface is a chain for an interface that is not there: an error
+// of its own, while another chain is made.
+func TestMissingInterface(t *testing.T) {
+	r := ways()[0].start(t)
+	lost := r.chain(r.way.hook, r.one)
+	lost.Link = "p7"
+	want := r.wanted()
+	want.Put(resource.Object{Resource: lost})
+	if errs := r.run(r.plan(want)); len(errs) != 1 || !strings.Contains(errs[0].Error(), "p7") {
+		t.Errorf("errors %v, want one that names p7", errs)
+	}
+	r.whole()
+	r.IP("link", "add", "p7", "type", "veth", "peer", "name", "p8")
+	r.make(set(r.one, r.two, r.settings, r.chain(r.way.hook, r.one, r.two), lost))
+	r.sound("p7", 1)
+}
+
+// TestCrashedPinning finds what a kill between any two pins of a program leaves
+// and goes on from there, with the same maps.
+func TestCrashedPinning(t *testing.T) {
+	for _, left := range []string{"map:seen", "map:" + settingsMap, "map:" + escape(".rodata")} {
+		r := ways()[0].start(t)
+		r.mark()
+		dir := r.programDir(r.one)
+		names, err := list(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.removeChainOf(t)
+		for _, n := range names {
+			if n != left {
+				r.remove(filepath.Join(dir, n))
+			}
+		}
+		r.make(r.set)
+		r.whole()
+		if kept := r.holdsMark(); left == "map:seen" && !kept {
+			t.Error("what the map held is lost")
+		}
+		for _, n := range names {
+			if _, err := os.Lstat(filepath.Join(dir, n)); err != nil {
+				t.Errorf("left %s: %v", left, err)
+			}
+		}
+	}
+}
+
+// removeChainOf takes the chain away and leaves the programs.
+func (r *running) removeChainOf(t *testing.T) {
+	t.Helper()
+	r.make(set(r.one, r.two, r.settings))
+}

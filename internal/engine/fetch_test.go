@@ -1,0 +1,142 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"reconciler/internal/diff"
+	"reconciler/internal/driver"
+	"reconciler/internal/resource"
+)
+
+// made is a dataplane whose links are made of what has to be fetched: those
+// whose names begin with f. A server may stall or fail.
+type made struct {
+	*host
+	mu    sync.Mutex
+	have  map[string]bool
+	stall map[string]bool
+	fault error
+	tries int
+}
+
+func newMade(h *host) *made { return &made{host: h, have: map[string]bool{}, stall: map[string]bool{}} }
+
+func (m *made) needs(o resource.Object) (string, bool) {
+	l, ok := o.Resource.(resource.Link)
+	return l.Name, ok && strings.HasPrefix(l.Name, "f")
+}
+
+// Fetch stalls until its context ends where the test says so.
+func (m *made) Fetch(ctx context.Context, want *resource.Set) error {
+	for _, o := range want.All() {
+		name, ok := m.needs(o)
+		if !ok {
+			continue
+		}
+		m.mu.Lock()
+		m.tries++
+		stall, fault := m.stall[name], m.fault
+		m.mu.Unlock()
+		if stall {
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}
+		if fault != nil {
+			return fault
+		}
+		m.mu.Lock()
+		m.have[name] = true
+		m.mu.Unlock()
+	}
+	return nil
+}
+
+func (m *made) Resolve(_ context.Context, want *resource.Set) (*resource.Set, []diff.Note) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var notes []diff.Note
+	for _, o := range want.All() {
+		if name, ok := m.needs(o); ok && !m.have[name] {
+			notes = append(notes, diff.Note{Code: diff.NotReady, Key: o.Key(), Text: "not fetched"})
+		}
+	}
+	return want, notes
+}
+
+func (m *made) set(f func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f()
+}
+
+const (
+	plainTree = "interfaces:\n  d0: {kind: bridge}\n"
+	madeTree  = plainTree + "  f0: {kind: bridge}\n"
+	otherTree = plainTree + "  f1: {kind: bridge}\n"
+)
+
+// TestStalledFetch is that a server which stalls holds up neither the repair of
+// drift nor another revision, and that what is no longer asked for is no fault.
+func TestStalledFetch(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		m := newMade(r.host)
+		m.stall["f0"] = true
+		r.drivers = []driver.Driver{m}
+		r.start()
+		r.push("r1", plainTree)
+		r.wait(time.Minute)
+		r.inSync("r1")
+		r.push("r2", madeTree)
+		r.wait(time.Minute)
+		r.raised(CondFetching)
+		r.host.remove(resource.LinkKey("d0"), true)
+		r.wait(2 * time.Second)
+		r.has(resource.LinkKey("d0"))
+		r.hasNot(resource.LinkKey("f0"))
+		r.push("r3", otherTree)
+		r.wait(2 * time.Second)
+		r.has(resource.LinkKey("f1"))
+		r.wait(time.Minute)
+		r.cleared(CondFetching)
+	})
+}
+
+// TestFailedFetch is that a failure is told and tried again, less and less
+// often, and over with the revision that it is of.
+func TestFailedFetch(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		m := newMade(r.host)
+		m.fault = errors.New("404 Not Found")
+		r.drivers = []driver.Driver{m}
+		r.start()
+		r.push("r1", plainTree)
+		r.wait(time.Minute)
+		r.push("r2", madeTree)
+		r.wait(10 * time.Minute)
+		if c := r.raised(CondFetching); !strings.Contains(c.Message, "404") {
+			t.Errorf("the condition says %q", c.Message)
+		}
+		if m.tries < 5 || m.tries > 15 {
+			t.Errorf("%d tries within 10 minutes", m.tries)
+		}
+		r.push("r3", plainTree)
+		r.wait(time.Minute)
+		r.cleared(CondFetching)
+		before := m.tries
+		r.wait(10 * time.Minute)
+		if m.tries != before {
+			t.Error("what is not asked for any more is tried again")
+		}
+		r.push("r4", madeTree)
+		r.wait(time.Second)
+		m.set(func() { m.fault = nil })
+		r.wait(5 * time.Minute)
+		r.has(resource.LinkKey("f0"))
+		r.cleared(CondFetching)
+	})
+}
