@@ -64,7 +64,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 // bench is one run.
 type bench struct {
 	printer
-	quick bool
+	quick  bool
+	opened int // drivers of chains, so far
 }
 
 // size is a size, or a tenth of it in a quick run.
@@ -87,7 +88,7 @@ func (b *bench) rounds(l load) int {
 }
 
 func names() []string {
-	return []string{"create", "noop", "remove", "change", "foreign", "daemon"}
+	return []string{"create", "noop", "remove", "change", "foreign", "daemon", "packet"}
 }
 
 func (b *bench) measure(ctx context.Context, name string) error {
@@ -104,6 +105,8 @@ func (b *bench) measure(ctx context.Context, name string) error {
 		return b.foreign(ctx)
 	case "daemon":
 		return b.daemon(ctx)
+	case "packet":
+		return b.packet(ctx)
 	}
 	return fmt.Errorf("-only %s: there are %s", name, strings.Join(slices.Sorted(slices.Values(names())), ", "))
 }

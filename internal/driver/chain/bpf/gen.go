@@ -9,6 +9,7 @@ package bpf
 
 // Objects of the examples and of tests, in this directory's terms.
 //go:generate ./object.sh ../testdata/verdict.c
+//go:generate ./object.sh ../../../../test/bench/testdata/pass.c
 //go:generate ./object.sh ../../../../examples/chains/count/count.bpf.c
 //go:generate ./object.sh ../../../../examples/chains/droplist/droplist.bpf.c
 //go:generate ./object.sh ../../../../examples/chains/ratelimit/ratelimit.bpf.c
