@@ -88,7 +88,7 @@ func (b *bench) rounds(l load) int {
 }
 
 func names() []string {
-	return []string{"create", "noop", "remove", "change", "foreign", "daemon", "packet"}
+	return []string{"create", "noop", "remove", "change", "foreign", "daemon", "packet", "attach"}
 }
 
 func (b *bench) measure(ctx context.Context, name string) error {
@@ -105,6 +105,8 @@ func (b *bench) measure(ctx context.Context, name string) error {
 		return b.foreign(ctx)
 	case "daemon":
 		return b.daemon(ctx)
+	case "attach":
+		return b.attach(ctx)
 	case "packet":
 		return b.packet(ctx)
 	}

@@ -40,7 +40,7 @@ func (b *bench) sizes(ctx context.Context, hook resource.Hook) error {
 			return err
 		}
 		defer done()
-		subjects = append(subjects, subject{fmt.Sprintf("%d programs", n), b.spin(p)})
+		subjects = append(subjects, subject{fmt.Sprintf("%d programs", n), spin(p, b.repeats())})
 	}
 	times, err := compare(b.spins(), subjects...)
 	if err != nil {
@@ -78,7 +78,7 @@ func (b *bench) yardsticks(hook resource.Hook) (subjects []subject, done func(),
 			return nil, done, err
 		}
 		held = append(held, coll)
-		subjects = append(subjects, subject{entry, b.spin(p)})
+		subjects = append(subjects, subject{entry, spin(p, b.repeats())})
 	}
 	return subjects, done, nil
 }
@@ -134,7 +134,7 @@ func (b *bench) bypass(ctx context.Context) error {
 		return err
 	}
 	defer done()
-	times, err := compare(b.spins(), subject{"without", b.spin(without)}, subject{"with", b.spin(with)})
+	times, err := compare(b.spins(), subject{"without", spin(without, b.repeats())}, subject{"with", spin(with, b.repeats())})
 	if err != nil {
 		return err
 	}
@@ -163,11 +163,11 @@ func (b *bench) spins() int {
 }
 
 // spin is a subject: packets through a program.
-func (b *bench) spin(p *ebpf.Program) func() (time.Duration, error) {
+func spin(p *ebpf.Program, packets int) func() (time.Duration, error) {
 	frame := frameUDP()
 	return func() (time.Duration, error) {
 		before := cpuTime()
-		_, err := p.Run(&ebpf.RunOptions{Data: frame, Repeat: uint32(b.repeats()), Reset: func() { before = cpuTime() }})
+		_, err := p.Run(&ebpf.RunOptions{Data: frame, Repeat: uint32(packets), Reset: func() { before = cpuTime() }})
 		return cpuTime() - before, err
 	}
 }
