@@ -88,7 +88,7 @@ func (b *bench) rounds(l load) int {
 }
 
 func names() []string {
-	return []string{"create", "noop", "remove", "change", "foreign", "daemon", "packet", "attach"}
+	return []string{"create", "noop", "remove", "change", "foreign", "daemon", "packet", "attach", "deploy", "lookback"}
 }
 
 func (b *bench) measure(ctx context.Context, name string) error {
@@ -107,6 +107,10 @@ func (b *bench) measure(ctx context.Context, name string) error {
 		return b.daemon(ctx)
 	case "attach":
 		return b.attach(ctx)
+	case "deploy":
+		return b.deploy(ctx)
+	case "lookback":
+		return b.lookback(ctx)
 	case "packet":
 		return b.packet(ctx)
 	}
