@@ -69,9 +69,10 @@ type Driver struct {
 	ready   map[resource.Key]closer // made by Prepare and not yet used
 	places  map[resource.Key]string // the directory of each chain at the last look
 	seen    []resource.Chain        // the chains of ours at the last look
-	handle  *netlink.Handle         // nil before the first need
-	tcx     *bool                   // whether the kernel has it; nil before the first need
-	last    struct {                // of the last look
+	known   known
+	handle  *netlink.Handle // nil before the first need
+	tcx     *bool           // whether the kernel has it; nil before the first need
+	last    struct {        // of the last look
 		want  *resource.Set
 		state observed.State
 	}
