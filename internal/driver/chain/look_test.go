@@ -93,3 +93,54 @@ func TestOtherPinAtThePath(t *testing.T) {
 		t.Errorf("another program under the path shows as %d, the one before as %d (%v)", after.id, before.id, err)
 	}
 }
+
+// TestMapReadTwice bounds what it costs to find that a map is as it was, and
+// wants every change of it to be found all the same.
+func TestMapReadTwice(t *testing.T) {
+	const n = 5000
+	b := newBench(t)
+	p := b.object("one", "", verdictObject, "plain", resource.XDPIngress)
+	p.Maps = []resource.MapSettings{{Name: "settings_of_the_program", MaxEntries: 2 * n}}
+	m := resource.Map{Program: "one", Name: "settings_of_the_program", Mode: resource.Exact}
+	for i := range n {
+		m.Entries = append(m.Entries, resource.MapEntry{Key: resource.Scalar(fmt.Sprint(i)), Value: resource.Scalar(fmt.Sprint(i))})
+	}
+	want := set(p, m, b.chain(resource.XDPIngress, p))
+	b.make(want)
+	m.Digest = b.digest(p)
+	open, err := b.d.openMap(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer open.Close()
+	c := b.d.encoded[m.Key()]
+	compare := func() difference {
+		f, err := c.compare(open)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	if got := testing.AllocsPerRun(5, func() { compare() }); got > 100 {
+		t.Errorf("comparing a map of %d entries again allocates %.0f times", n, got)
+	}
+	for _, change := range []struct {
+		name string
+		do   func() error
+		is   func(difference) bool
+	}{
+		{"value", func() error { return open.Put(uint32(7), uint64(8)) }, func(f difference) bool { return len(f.differs) == 1 }},
+		{"the same again", func() error { return nil }, func(f difference) bool { return len(f.differs) == 1 }},
+		{"value back", func() error { return open.Put(uint32(7), uint64(7)) }, difference.none},
+		{"more", func() error { return open.Put(uint32(n), uint64(1)) }, func(f difference) bool { return len(f.extra) == 1 }},
+		{"less", func() error { return errors.Join(open.Delete(uint32(n)), open.Delete(uint32(3))) }, func(f difference) bool { return len(f.missing) == 1 && len(f.extra) == 0 }},
+		{"back", func() error { return open.Put(uint32(3), uint64(3)) }, difference.none},
+	} {
+		if err := change.do(); err != nil {
+			t.Fatal(err)
+		}
+		if f := compare(); !change.is(f) {
+			t.Errorf("%s: %+v", change.name, f)
+		}
+	}
+}
