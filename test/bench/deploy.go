@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -33,14 +34,16 @@ func (b *bench) deploy(ctx context.Context) error {
 		}
 	}
 	times, err := compare(b.rounds(load{})*2+1,
-		subject{"raw", on(xdp.rawDeploy)},
+		subject{"raw", on(func() (time.Duration, error) { return rawDeploy(xdp) })},
 		subject{"ours", on(func() (time.Duration, error) { return b.deployed(ctx, xdp) })},
-		subject{"two hooks", on(func() (time.Duration, error) { return b.deployed(ctx, ingress, egress) })})
+		subject{"raw, two hooks", on(func() (time.Duration, error) { return rawDeploy(ingress, egress) })},
+		subject{"ours, two hooks", on(func() (time.Duration, error) { return b.deployed(ctx, ingress, egress) })})
 	if err != nil {
 		return err
 	}
 	b.row(against("16 programs on one XDP hook", "deploy / raw loads and one attach", times[1], times[0], deployRaw))
-	b.row(within("20 programs on two TCX hooks", "deploy", times[2], deployTCX))
+	b.row(against("20 programs on two TCX hooks", "deploy / raw loads, two attach", times[3], times[2], 0))
+	b.row(within("20 programs on two TCX hooks", "deploy", times[3], deployTCX))
 	return nil
 }
 
@@ -53,32 +56,54 @@ func within(load, measure string, ours []time.Duration, limit time.Duration) row
 	}
 }
 
-// rawDeploy loads all programs and attaches one of them.
-func (c chained) rawDeploy() (time.Duration, error) {
-	var undo []*ebpf.Collection
+// rawDeploy loads all programs and attaches one of each hook.
+func rawDeploy(all ...chained) (time.Duration, error) {
+	var undo []io.Closer
 	defer func() {
 		for _, u := range undo {
 			u.Close()
 		}
 	}()
 	return clock(func() error {
-		for i := range c.programs {
-			coll, p, err := c.load(i)
-			if err != nil {
-				return err
+		for _, c := range all {
+			var first *ebpf.Program
+			for i := range c.programs {
+				coll, p, err := c.load(i)
+				if err != nil {
+					return err
+				}
+				undo = append(undo, closing(coll.Close))
+				if first == nil {
+					first = p
+				}
 			}
-			undo = append(undo, coll)
-			if i > 0 {
-				continue
-			}
-			l, err := link.AttachXDP(link.XDPOptions{Program: p, Interface: linkIndex(0), Flags: link.XDPDriverMode})
+			l, err := c.attach(first)
 			if err != nil {
 				return fmt.Errorf("attach: %w", err)
 			}
-			defer l.Close()
+			undo = append(undo, l)
 		}
 		return nil
 	})
+}
+
+// closing makes an io.Closer of what cannot fail.
+type closing func()
+
+// Close calls it.
+func (c closing) Close() error {
+	c()
+	return nil
+}
+
+func (c chained) attach(p *ebpf.Program) (link.Link, error) {
+	switch c.hook {
+	case resource.XDPIngress:
+		return link.AttachXDP(link.XDPOptions{Program: p, Interface: linkIndex(0), Flags: link.XDPDriverMode})
+	case resource.TCIngress:
+		return link.AttachTCX(link.TCXOptions{Program: p, Interface: linkIndex(0), Attach: ebpf.AttachTCXIngress})
+	}
+	return link.AttachTCX(link.TCXOptions{Program: p, Interface: linkIndex(0), Attach: ebpf.AttachTCXEgress})
 }
 
 // deployed is the whole way: resolve, look, compare, prepare, apply.

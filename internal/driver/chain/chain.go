@@ -251,7 +251,7 @@ func (d *Driver) generation(c resource.Chain, ifindex int) (*generation, error) 
 	}
 	putCString(state.Label[:], c.Label[:min(len(c.Label), len(state.Label)-1)])
 	d.cfg.Bypass.fill(&state)
-	built, err := build(c, programs, state)
+	built, err := d.build(c, programs, state)
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"sync"
 
+	"github.com/cilium/ebpf"
 	"github.com/vishvananda/netlink"
 
 	"reconciler/internal/artifact"
@@ -63,16 +64,18 @@ type Driver struct {
 	cfg  Config
 	pins pins
 
+	parsed parsed
+
 	mu      sync.Mutex // the watch looks beside the engine
-	parsed  map[string]*object
 	encoded map[resource.Key]*contents
 	ready   map[resource.Key]closer // made by Prepare and not yet used
 	places  map[resource.Key]string // the directory of each chain at the last look
 	seen    []resource.Chain        // the chains of ours at the last look
 	known   known
-	handle  *netlink.Handle // nil before the first need
-	tcx     *bool           // whether the kernel has it; nil before the first need
-	last    struct {        // of the last look
+	specs   map[string]*ebpf.CollectionSpec // of dispatchers, by their function
+	handle  *netlink.Handle                 // nil before the first need
+	tcx     *bool                           // whether the kernel has it; nil before the first need
+	last    struct {                        // of the last look
 		want  *resource.Set
 		state observed.State
 	}
@@ -107,8 +110,8 @@ func Open(cfg Config) *Driver {
 	}
 	return &Driver{
 		cfg: cfg, pins: pins{mount: cfg.BPFFS, namespace: cfg.Namespace},
-		parsed: map[string]*object{}, encoded: map[resource.Key]*contents{}, ready: map[resource.Key]closer{},
-		places: map[resource.Key]string{},
+		encoded: map[resource.Key]*contents{}, ready: map[resource.Key]closer{},
+		places: map[resource.Key]string{}, specs: map[string]*ebpf.CollectionSpec{},
 	}
 }
 

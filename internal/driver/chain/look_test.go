@@ -144,3 +144,24 @@ func TestMapReadTwice(t *testing.T) {
 		}
 	}
 }
+
+// TestParsedOnce wants checking, resolving and loading to share one parse, of
+// dispatchers as of objects.
+func TestParsedOnce(t *testing.T) {
+	b := newBench(t)
+	p := b.object("one", "", verdictObject, "plain", resource.XDPIngress)
+	if faults := b.d.Check(p); len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	sum := p.Source.Tree.SHA256
+	first := b.d.parsed.by[sum]
+	b.make(set(p, b.chain(resource.XDPIngress, p)))
+	dispatcher := b.d.specs["dispatch_xdp"]
+	b.make(set(p, b.chain(resource.XDPIngress)))
+	if first == nil || b.d.parsed.by[sum] != first {
+		t.Error("the object was parsed again")
+	}
+	if dispatcher == nil || b.d.specs["dispatch_xdp"] != dispatcher {
+		t.Error("the dispatcher was parsed again")
+	}
+}

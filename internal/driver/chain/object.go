@@ -9,6 +9,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/cilium/ebpf"
 
@@ -36,17 +37,30 @@ func (d *Driver) object(p resource.Program) (*object, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o := d.parsed[sum]; o != nil {
+	return d.parsed.object(content, sum)
+}
+
+// parsed are objects that were parsed, by their SHA-256. The zero value holds
+// none. Whoever changes a spec makes a copy of it first.
+type parsed struct {
+	mu sync.Mutex // checks are made beside the other methods
+	by map[string]*object
+}
+
+func (p *parsed) object(content []byte, sum string) (*object, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if o := p.by[sum]; o != nil {
 		return o, nil
 	}
 	o, err := parse(content, sum)
 	if err != nil {
 		return nil, err
 	}
-	if len(d.parsed) >= maxParsed {
-		clear(d.parsed)
+	if len(p.by) >= maxParsed || p.by == nil {
+		p.by = map[string]*object{}
 	}
-	d.parsed[sum] = o
+	p.by[sum] = o
 	return o, nil
 }
 
