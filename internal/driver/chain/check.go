@@ -43,8 +43,7 @@ func (d *Driver) checkProgram(p resource.Program) []driver.Fault {
 	if p.Functions, err = functions(o, p); err != nil {
 		return []driver.Fault{{Field: "entry", Code: "no-entry", Message: err.Error()}}
 	}
-	spec := o.spec.Copy()
-	keep(spec, p.Functions)
+	spec := o.narrow(p.Functions)
 	if err := settle(spec, p); err != nil {
 		return []driver.Fault{{Code: "object-mismatch", Message: err.Error()}}
 	}

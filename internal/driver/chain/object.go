@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -142,10 +143,18 @@ func (o *object) frags(function string) bool {
 
 const bpfXDPHasFrags = 1 << 5 // BPF_F_XDP_HAS_FRAGS of linux/bpf.h
 
+// narrow is the spec of some functions, for the caller to change. What they do
+// not reach is dropped before it is copied.
+func (o *object) narrow(functions []string) *ebpf.CollectionSpec {
+	spec := *o.spec
+	spec.Programs, spec.Maps, spec.Variables = maps.Clone(spec.Programs), maps.Clone(spec.Maps), maps.Clone(spec.Variables)
+	keep(&spec, functions)
+	return spec.Copy()
+}
+
 // layout is what the maps of a program will be like.
 func (o *object) layout(p resource.Program) []resource.MapLayout {
-	spec := o.spec.Copy()
-	keep(spec, p.Functions)
+	spec := o.narrow(p.Functions)
 	if settle(spec, p) != nil {
 		return nil // told when it is prepared
 	}
