@@ -1,11 +1,12 @@
 // Command bench prints how the reconciler compares with a raw client that does
 // the same work in as few system calls as possible, with raw dumps and with
-// `ip -batch`. It runs as root, in network namespaces that it makes and throws
+// `ip -batch`, and what its chains of BPF programs cost. It runs as root, in network namespaces that it makes and throws
 // away.
 //
 // It owns the yardstick: batch.go, requests.go and client.go speak rtnetlink
-// by hand and share no code with the driver. Only ours.go and daemon.go touch
-// the reconciler.
+// by hand and share no code with the driver; programs.go loads BPF objects as a
+// client would that knows nothing of chains. Only ours.go, chains.go and
+// daemon.go touch the reconciler.
 package main
 
 import (
