@@ -1,11 +1,12 @@
 // Command bench prints how the reconciler compares with a raw client that does
 // the same work in as few system calls as possible, with raw dumps and with
-// `ip -batch`. It runs as root, in network namespaces that it makes and throws
+// `ip -batch`, and what its chains of BPF programs cost. It runs as root, in network namespaces that it makes and throws
 // away.
 //
 // It owns the yardstick: batch.go, requests.go and client.go speak rtnetlink
-// by hand and share no code with the driver. Only ours.go and daemon.go touch
-// the reconciler.
+// by hand and share no code with the driver; programs.go loads BPF objects as a
+// client would that knows nothing of chains. Only ours.go, chains.go and
+// daemon.go touch the reconciler.
 package main
 
 import (
@@ -64,7 +65,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 // bench is one run.
 type bench struct {
 	printer
-	quick bool
+	quick  bool
+	opened int // drivers of chains, so far
 }
 
 // size is a size, or a tenth of it in a quick run.
@@ -87,7 +89,7 @@ func (b *bench) rounds(l load) int {
 }
 
 func names() []string {
-	return []string{"create", "noop", "remove", "change", "foreign", "daemon"}
+	return []string{"create", "noop", "remove", "change", "foreign", "daemon", "packet", "attach", "deploy", "lookback"}
 }
 
 func (b *bench) measure(ctx context.Context, name string) error {
@@ -104,6 +106,14 @@ func (b *bench) measure(ctx context.Context, name string) error {
 		return b.foreign(ctx)
 	case "daemon":
 		return b.daemon(ctx)
+	case "attach":
+		return b.attach(ctx)
+	case "deploy":
+		return b.deploy(ctx)
+	case "lookback":
+		return b.lookback(ctx)
+	case "packet":
+		return b.packet(ctx)
 	}
 	return fmt.Errorf("-only %s: there are %s", name, strings.Join(slices.Sorted(slices.Values(names())), ", "))
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 
 	"reconciler/internal/apply"
 	"reconciler/internal/diff"
@@ -16,6 +17,7 @@ import (
 type ours struct {
 	driver  *netlink.Driver
 	planner engine.Planner
+	pins    string // of its chains; empty where it has none
 }
 
 func openOurs() (*ours, error) {
@@ -28,7 +30,12 @@ func openOurs() (*ours, error) {
 	return o, nil
 }
 
-func (o *ours) close() { _ = o.driver.Close() }
+func (o *ours) close() {
+	_ = o.driver.Close()
+	if o.pins != "" {
+		_ = os.RemoveAll(o.pins) // unlink works on pins as on files
+	}
+}
 
 func (o *ours) plan(ctx context.Context, want *resource.Set) (diff.Plan, error) {
 	planned, err := o.planner.Plan(ctx, want, false)

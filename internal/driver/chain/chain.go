@@ -72,36 +72,22 @@ func (d *Driver) readChain(dir, link string, hook resource.Hook) resource.Chain 
 		if _, err := strconv.ParseUint(name, 10, 32); err != nil {
 			continue
 		}
-		if id := pinnedID(filepath.Join(dir, name, dispatcherPin)); id != 0 && id == a.program {
+		if f, err := d.known.program(filepath.Join(dir, name, dispatcherPin)); err == nil && f.id != 0 && f.id == a.program {
 			live = name
 			continue
 		}
 		c.Seen.Damage = append(c.Seen.Damage, "generation "+name+" is left over")
 	}
 	if a.program != 0 {
-		readDispatcher(&c, filepath.Join(dir, live), live != "", a.program)
+		d.readDispatcher(&c, filepath.Join(dir, live), live != "", a.program)
 	}
 	return c
-}
-
-// pinnedID is the id of a pinned program; 0 if there is none.
-func pinnedID(path string) ebpf.ProgramID {
-	p, err := openProgram(path)
-	if err != nil {
-		return 0
-	}
-	defer p.Close()
-	id, err := programID(p)
-	if err != nil {
-		return 0
-	}
-	return id
 }
 
 // readDispatcher fills in what the dispatcher that is attached says of itself,
 // and holds its slots against that. Its pins are the way that needs no right
 // to open what is not ours; where one is gone, ids are.
-func readDispatcher(c *resource.Chain, dir string, pinned bool, id ebpf.ProgramID) {
+func (d *Driver) readDispatcher(c *resource.Chain, dir string, pinned bool, id ebpf.ProgramID) {
 	damage := func(format string, args ...any) {
 		c.Seen.Damage = append(c.Seen.Damage, fmt.Sprintf(format, args...))
 	}
@@ -109,18 +95,12 @@ func readDispatcher(c *resource.Chain, dir string, pinned bool, id ebpf.ProgramI
 	if !pinned {
 		damage("the pins of its dispatcher are gone")
 	}
-	slots, state, err := openDispatcher(dir, pinned, id, damage)
+	slots, s, err := d.openDispatcher(dir, pinned, id, damage)
 	if err != nil {
 		damage("%v", err)
 		return
 	}
 	defer slots.Close()
-	defer state.Close()
-	s, err := readState(state)
-	if err != nil {
-		damage("%v", err)
-		return
-	}
 	c.Seen.ABI, c.Seen.Generation = s.Abi, s.Generation
 	if s.Abi != abi {
 		return // of another version of ours: to be built anew
@@ -142,20 +122,30 @@ func readDispatcher(c *resource.Chain, dir string, pinned bool, id ebpf.ProgramI
 	}
 }
 
-// openDispatcher opens the maps of a dispatcher.
-func openDispatcher(dir string, pinned bool, id ebpf.ProgramID, damage func(string, ...any)) (slots, state *ebpf.Map, err error) {
+// openDispatcher opens the slots of a dispatcher and reads its state.
+func (d *Driver) openDispatcher(dir string, pinned bool, id ebpf.ProgramID, damage func(string, ...any)) (*ebpf.Map, *bpf.XDPChain, error) {
 	if pinned {
-		slots, err = ebpf.LoadPinnedMap(filepath.Join(dir, slotsPin), nil)
+		slots, err := ebpf.LoadPinnedMap(filepath.Join(dir, slotsPin), nil)
 		if err == nil {
-			state, err = ebpf.LoadPinnedMap(filepath.Join(dir, statePin), nil)
+			s, err := d.known.stateOf(filepath.Join(dir, statePin))
+			if err == nil {
+				return slots, s, nil
+			}
+			slots.Close()
 		}
-		if err == nil {
-			return slots, state, nil
-		}
-		slots.Close()
 		damage("a pin of its dispatcher is gone")
 	}
-	return mapsOfDispatcher(id)
+	slots, state, err := mapsOfDispatcher(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer state.Close()
+	s, err := readState(state)
+	if err != nil {
+		slots.Close()
+		return nil, nil, err
+	}
+	return slots, s, nil
 }
 
 func mapsOfDispatcher(id ebpf.ProgramID) (slots, state *ebpf.Map, err error) {
@@ -284,7 +274,7 @@ func (d *Driver) generation(c resource.Chain, ifindex int) (*generation, error) 
 	}
 	putCString(state.Label[:], c.Label[:min(len(c.Label), len(state.Label)-1)])
 	d.cfg.Bypass.fill(&state)
-	built, err := build(c, programs, state)
+	built, err := d.build(c, programs, state)
 	if err != nil {
 		return nil, err
 	}

@@ -12,12 +12,12 @@ import (
 // Check tells what is wrong with a resource in itself. It needs no kernel: the
 // zero Driver has it too. What an object holds is looked at where it came with
 // the tree.
-func (*Driver) Check(r resource.Resource) []driver.Fault {
+func (d *Driver) Check(r resource.Resource) []driver.Fault {
 	switch r := r.(type) {
 	case resource.Program:
-		return checkProgram(r)
+		return d.checkProgram(r)
 	case resource.Map:
-		return checkMap(r)
+		return d.checkMap(r)
 	case resource.Chain:
 		return checkChain(r)
 	case resource.Unsupported:
@@ -29,22 +29,21 @@ func (*Driver) Check(r resource.Resource) []driver.Fault {
 // maxProgramName is what the state of a dispatcher has room for.
 const maxProgramName = 63
 
-func checkProgram(p resource.Program) []driver.Fault {
+func (d *Driver) checkProgram(p resource.Program) []driver.Fault {
 	if len(p.Name) > maxProgramName {
 		return []driver.Fault{{Field: "name", Code: "name-length", Message: fmt.Sprintf("a name has at most %d bytes", maxProgramName)}}
 	}
 	if p.Source.Tree == nil {
 		return nil
 	}
-	o, err := parse(p.Source.Tree.Bytes, p.Source.Tree.SHA256)
+	o, err := d.parsed.object(p.Source.Tree.Bytes, p.Source.Tree.SHA256)
 	if err != nil {
 		return []driver.Fault{{Field: "object", Code: "bad-object", Message: err.Error()}}
 	}
 	if p.Functions, err = functions(o, p); err != nil {
 		return []driver.Fault{{Field: "entry", Code: "no-entry", Message: err.Error()}}
 	}
-	spec := o.spec.Copy()
-	keep(spec, p.Functions)
+	spec := o.narrow(p.Functions)
 	if err := settle(spec, p); err != nil {
 		return []driver.Fault{{Code: "object-mismatch", Message: err.Error()}}
 	}
@@ -57,7 +56,7 @@ func checkProgram(p resource.Program) []driver.Fault {
 	return faults
 }
 
-func checkMap(m resource.Map) []driver.Fault {
+func (d *Driver) checkMap(m resource.Map) []driver.Fault {
 	fault := func(err error) []driver.Fault {
 		if err == nil {
 			return nil
@@ -71,7 +70,7 @@ func checkMap(m resource.Map) []driver.Fault {
 		_, err := encode(m, &ebpf.MapSpec{Type: ebpf.Hash, KeySize: m.KeySize, ValueSize: m.ValueSize})
 		return fault(err)
 	}
-	o, err := parse(m.Tree.Bytes, m.Tree.SHA256)
+	o, err := d.parsed.object(m.Tree.Bytes, m.Tree.SHA256)
 	if err != nil {
 		return nil // told of its program
 	}

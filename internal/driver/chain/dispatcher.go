@@ -56,8 +56,8 @@ func programID(p *ebpf.Program) (ebpf.ProgramID, error) {
 }
 
 // build loads a dispatcher for a chain and puts its programs in.
-func build(c resource.Chain, programs []*ebpf.Program, state bpf.XDPChain) (*dispatcher, error) {
-	spec, entry, err := dispatcherSpec(c.Hook)
+func (d *Driver) build(c resource.Chain, programs []*ebpf.Program, state bpf.XDPChain) (*dispatcher, error) {
+	spec, entry, err := d.dispatcherSpec(c.Hook)
 	if err != nil {
 		return nil, err
 	}
@@ -89,18 +89,19 @@ func build(c resource.Chain, programs []*ebpf.Program, state bpf.XDPChain) (*dis
 	return out, nil
 }
 
-func dispatcherSpec(h resource.Hook) (spec *ebpf.CollectionSpec, entry string, err error) {
+// dispatcherSpec is the dispatcher of a hook, for the caller to change.
+func (d *Driver) dispatcherSpec(h resource.Hook) (spec *ebpf.CollectionSpec, entry string, err error) {
+	read := bpf.LoadTC
+	entry = "dispatch_tc"
 	if h.IsXDP() {
-		spec, err = bpf.LoadXDP()
-		entry = "dispatch_xdp"
-	} else {
-		spec, err = bpf.LoadTC()
-		entry = "dispatch_tc"
+		read, entry = bpf.LoadXDP, "dispatch_xdp"
 	}
-	if err != nil {
-		return nil, "", fmt.Errorf("read dispatcher: %w", err)
+	if d.specs[entry] == nil {
+		if d.specs[entry], err = read(); err != nil {
+			return nil, "", fmt.Errorf("read dispatcher: %w", err)
+		}
 	}
-	return spec, entry, nil
+	return d.specs[entry].Copy(), entry, nil
 }
 
 func fillSlot(state *bpf.XDPChain, i int, s resource.Slot, id uint32) error {

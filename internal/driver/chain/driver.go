@@ -18,6 +18,7 @@ import (
 	"maps"
 	"sync"
 
+	"github.com/cilium/ebpf"
 	"github.com/vishvananda/netlink"
 
 	"reconciler/internal/artifact"
@@ -64,17 +65,20 @@ type Driver struct {
 	cfg  Config
 	pins pins
 
+	parsed parsed
+
 	mu       sync.Mutex // the watch looks beside the engine
-	parsed   map[string]*object
 	encoded  map[resource.Key]*contents
-	ready    map[resource.Key]closer   // made by Prepare and not yet used
-	blind    error                     // why a pin could not be opened at the last look
-	asked    []*resource.Set           // what Resolve saw, the latest last
-	refused  map[resource.Key]bool     // programs that Prepare could not make
-	places   map[resource.Key]string   // the directory of each chain at the last look
-	outdated map[resource.Key][]string // directories of chains that are gone, by whose name they have
-	seen     []resource.Chain          // the chains of ours at the last look
-	handle   *netlink.Handle           // nil before the first need
+	ready    map[resource.Key]closer         // made by Prepare and not yet used
+	blind    error                           // why a pin could not be opened at the last look
+	asked    []*resource.Set                 // what Resolve saw, the latest last
+	refused  map[resource.Key]bool           // programs that Prepare could not make
+	places   map[resource.Key]string         // the directory of each chain at the last look
+	outdated map[resource.Key][]string       // directories of chains that are gone, by whose name they have
+	seen     []resource.Chain                // the chains of ours at the last look
+	known    known                           // what pins hold
+	specs    map[string]*ebpf.CollectionSpec // of dispatchers, by their function
+	handle   *netlink.Handle                 // nil before the first need
 	metering metering
 	tcx      *bool         // whether the kernel has it; nil before the first need
 	wanted   *resource.Set // as it was named last
@@ -115,7 +119,7 @@ func Open(cfg Config) *Driver {
 	}
 	return &Driver{
 		cfg: cfg, pins: pins{mount: cfg.BPFFS, namespace: cfg.Namespace},
-		parsed: map[string]*object{}, encoded: map[resource.Key]*contents{}, ready: map[resource.Key]closer{},
+		encoded: map[resource.Key]*contents{}, ready: map[resource.Key]closer{}, specs: map[string]*ebpf.CollectionSpec{},
 		places: map[resource.Key]string{}, outdated: map[resource.Key][]string{},
 		refused: map[resource.Key]bool{}, metering: newMetering(),
 	}

@@ -40,7 +40,7 @@ func TestGuestDispatchers(t *testing.T) {
 				}
 				state := bpf.XDPChain{Magic: magic, Abi: abi, Count: uint32(n)}
 				b.fill(&state)
-				made, err := build(c, programs, state)
+				made, err := Open(Config{}).build(c, programs, state)
 				if err != nil {
 					t.Fatalf("%s, %d programs, bypass [%s]: %+v", hook, n, b, err)
 				}

@@ -37,6 +37,17 @@ func each(m *ebpf.Map, f func(key, value []byte)) error {
 
 // eachBatch reads many entries a system call, into memory of one piece.
 func eachBatch(m *ebpf.Map, f func(key, value []byte)) error {
+	keySize, valueSize := int(m.KeySize()), int(m.ValueSize())
+	return batches(m, func(keys, values []byte) {
+		for i := range len(keys) / keySize {
+			f(keys[i*keySize:(i+1)*keySize], values[i*valueSize:(i+1)*valueSize])
+		}
+	})
+}
+
+// batches calls f with the keys and values of many entries at a time, one
+// behind the other, whose bytes are f's only until it returns.
+func batches(m *ebpf.Map, f func(keys, values []byte)) error {
 	if isPerCPU(m.Type()) {
 		return ebpf.ErrNotSupported
 	}
@@ -50,9 +61,7 @@ func eachBatch(m *ebpf.Map, f func(key, value []byte)) error {
 		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			return err
 		}
-		for i := range got {
-			f(keyBytes[i*keySize:(i+1)*keySize], valueBytes[i*valueSize:(i+1)*valueSize])
-		}
+		f(keyBytes[:got*keySize], valueBytes[:got*valueSize])
 		if err != nil {
 			return nil // that was the last
 		}

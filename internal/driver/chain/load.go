@@ -20,8 +20,7 @@ import (
 // load gives an object to the kernel: only the functions that run, and the
 // maps that they use.
 func (d *Driver) load(p resource.Program, obj *object) (*loading, error) {
-	spec := obj.spec.Copy()
-	keep(spec, p.Functions)
+	spec := obj.narrow(p.Functions)
 	for _, s := range spec.Programs {
 		fit(s, p.Frags)
 	}

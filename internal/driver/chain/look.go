@@ -12,6 +12,7 @@ import (
 // wanted.
 func (d *Driver) look(ctx context.Context, q observed.Query) (observed.State, error) {
 	s := observed.State{Objects: resource.NewSet(16)}
+	d.known.next()
 	clear(d.places)
 	clear(d.outdated)
 	d.seen = d.seen[:0]

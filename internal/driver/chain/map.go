@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -20,6 +21,30 @@ type contents struct {
 	keys   [][]byte
 	values [][]byte
 	index  map[string]int // by encoded key
+	last   reading
+}
+
+// reading is the whole of a map as it lay in the kernel at the last look, and
+// what came of comparing it: the same bytes again need no comparing. The kernel
+// gives the entries of a map that nobody writes in one order.
+type reading struct {
+	keys, values []byte
+	found        difference
+}
+
+// same reads the map beside what was read last.
+func (r *reading) same(m *ebpf.Map) bool {
+	if len(r.keys) == 0 {
+		return false
+	}
+	keys, values, same := r.keys, r.values, true
+	err := batches(m, func(k, v []byte) {
+		same = same && bytes.HasPrefix(keys, k) && bytes.HasPrefix(values, v)
+		if same {
+			keys, values = keys[len(k):], values[len(v):]
+		}
+	})
+	return err == nil && same && len(keys) == 0
 }
 
 // encode turns the declared contents of a map into bytes. The same contents
@@ -252,14 +277,28 @@ func (f difference) entries(c *contents) []resource.MapEntry {
 
 // compare reads the map.
 func (c *contents) compare(m *ebpf.Map) (difference, error) {
+	if c.of.Mode != resource.Exact && len(c.keys) <= fewEntries {
+		return c.compareFew(m)
+	}
+	if c.last.same(m) {
+		return c.last.found, nil
+	}
+	c.last = reading{}
+	found, err := c.compareAll(m)
+	c.last.found = found
+	if err != nil {
+		c.last = reading{}
+	}
+	return found, err
+}
+
+func (c *contents) compareAll(m *ebpf.Map) (difference, error) {
 	var f difference
 	exact := c.of.Mode == resource.Exact
-	if !exact && len(c.keys) <= fewEntries {
-		return f, c.compareFew(m, &f)
-	}
 	seen := make([]bool, len(c.keys))
 	zero := make([]byte, m.ValueSize())
 	err := each(m, func(k, v []byte) {
+		c.last.keys, c.last.values = append(c.last.keys, k...), append(c.last.values, v...)
 		c.key.Normalize(k)
 		i, declared := c.index[string(k)]
 		switch {
@@ -285,19 +324,19 @@ func (c *contents) compare(m *ebpf.Map) (difference, error) {
 // by reading the whole map.
 const fewEntries = 64
 
-func (c *contents) compareFew(m *ebpf.Map, f *difference) error {
+func (c *contents) compareFew(m *ebpf.Map) (f difference, err error) {
 	for i, k := range c.keys {
 		v, err := lookup(m, k)
 		switch {
 		case errors.Is(err, ebpf.ErrKeyNotExist):
 			f.missing = append(f.missing, i)
 		case err != nil:
-			return fmt.Errorf("look up key %s: %w", c.of.Entries[i].Key, err)
+			return f, fmt.Errorf("look up key %s: %w", c.of.Entries[i].Key, err)
 		case !c.value.Equal(v, c.values[i]):
 			f.differs, f.is = append(f.differs, i), append(f.is, v)
 		}
 	}
-	return nil
+	return f, nil
 }
 
 // writing is the contents of a map about to be put in.

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
@@ -37,17 +39,30 @@ func (d *Driver) object(p resource.Program) (*object, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o := d.parsed[sum]; o != nil {
+	return d.parsed.object(content, sum)
+}
+
+// parsed are objects that were parsed, by their SHA-256. The zero value holds
+// none. Whoever changes a spec makes a copy of it first.
+type parsed struct {
+	mu sync.Mutex // checks are made beside the other methods
+	by map[string]*object
+}
+
+func (p *parsed) object(content []byte, sum string) (*object, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if o := p.by[sum]; o != nil {
 		return o, nil
 	}
 	o, err := parse(content, sum)
 	if err != nil {
 		return nil, err
 	}
-	if len(d.parsed) >= maxParsed {
-		clear(d.parsed)
+	if len(p.by) >= maxParsed || p.by == nil {
+		p.by = map[string]*object{}
 	}
-	d.parsed[sum] = o
+	p.by[sum] = o
 	return o, nil
 }
 
@@ -146,10 +161,18 @@ func (o *object) asksKernel() bool {
 
 const bpfXDPHasFrags = 1 << 5 // BPF_F_XDP_HAS_FRAGS of linux/bpf.h
 
+// narrow is the spec of some functions, for the caller to change. What they do
+// not reach is dropped before it is copied.
+func (o *object) narrow(functions []string) *ebpf.CollectionSpec {
+	spec := *o.spec
+	spec.Programs, spec.Maps, spec.Variables = maps.Clone(spec.Programs), maps.Clone(spec.Maps), maps.Clone(spec.Variables)
+	keep(&spec, functions)
+	return spec.Copy()
+}
+
 // layout is what the maps of a program will be like.
 func (o *object) layout(p resource.Program) []resource.MapLayout {
-	spec := o.spec.Copy()
-	keep(spec, p.Functions)
+	spec := o.narrow(p.Functions)
 	if settle(spec, p) != nil {
 		return nil // told when it is prepared
 	}

@@ -28,3 +28,17 @@ func openProgram(path string) (*ebpf.Program, error) {
 	}
 	return ebpf.NewProgramFromFD(int(fd))
 }
+
+// pinnedID is the id of a pinned program; 0 if there is none.
+func pinnedID(path string) ebpf.ProgramID {
+	p, err := openProgram(path)
+	if err != nil {
+		return 0
+	}
+	defer p.Close()
+	id, err := programID(p)
+	if err != nil {
+		return 0
+	}
+	return id
+}

@@ -75,10 +75,16 @@ func mapPin(dir, name string) string      { return filepath.Join(dir, mapPrefix+
 
 // escape makes a name one that a pin may have.
 func escape(name string) string {
+	if !strings.ContainsAny(name, "%./") {
+		return name
+	}
 	return strings.NewReplacer("%", "%25", ".", "%2e", "/", "%2f").Replace(name)
 }
 
 func unescape(name string) string {
+	if !strings.Contains(name, "%") {
+		return name
+	}
 	return strings.NewReplacer("%25", "%", "%2e", ".", "%2f", "/").Replace(name)
 }
 
@@ -140,17 +146,29 @@ func (p pins) mounted() error {
 	return nil
 }
 
-// list names what lies in a directory of pins; nothing where there is none.
+// list names what lies in a directory of pins, sorted; nothing where there is
+// none. It is most of what a look does, so it goes without the runtime's poller.
 func list(dir string) ([]string, error) {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ENOENT) {
 		return nil, nil
 	}
-	names := make([]string, len(entries))
-	for i, e := range entries {
-		names[i] = e.Name()
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: dir, Err: err}
 	}
-	return names, err
+	defer unix.Close(fd)
+	names := []string{}
+	for buf := make([]byte, 4096); ; {
+		n, err := unix.ReadDirent(fd, buf)
+		if err != nil {
+			return nil, &os.PathError{Op: "read", Path: dir, Err: err}
+		}
+		if n <= 0 {
+			slices.Sort(names)
+			return names, nil
+		}
+		_, _, names = unix.ParseDirent(buf[:n], -1, names)
+	}
 }
 
 // removeTree removes a directory of pins; it is no error if it is not there.

@@ -29,7 +29,7 @@ func (d *Driver) observePrograms(s *observed.State, want *resource.Set, layout b
 			return err
 		}
 		for _, digest := range digests {
-			p := readProgram(filepath.Join(dir, digest), unescape(instance), digest)
+			p := d.readProgram(filepath.Join(dir, digest), unescape(instance), digest)
 			if layout {
 				p.Layout = layoutOf(filepath.Join(dir, digest))
 			}
@@ -43,7 +43,7 @@ func (d *Driver) observePrograms(s *observed.State, want *resource.Set, layout b
 }
 
 // readProgram is what the pins of an instance tell.
-func readProgram(dir, instance, digest string) resource.Program {
+func (d *Driver) readProgram(dir, instance, digest string) resource.Program {
 	p := resource.Program{Digest: digest}
 	p.Name, p.Link, _ = strings.Cut(instance, "@")
 	names, err := list(dir)
@@ -61,7 +61,7 @@ func readProgram(dir, instance, digest string) resource.Program {
 		}
 	}
 	slices.Sort(p.Functions)
-	if need, err := mapsOf(dir, p.Functions); err != nil {
+	if need, err := d.mapsOf(dir, p.Functions); err != nil {
 		p.Damage = append(p.Damage, err.Error())
 	} else if maps < need {
 		p.Damage = append(p.Damage, fmt.Sprintf("%d of %d maps are not pinned", need-maps, need))
@@ -70,20 +70,14 @@ func readProgram(dir, instance, digest string) resource.Program {
 }
 
 // mapsOf counts the maps that pinned functions use.
-func mapsOf(dir string, functions []string) (int, error) {
+func (d *Driver) mapsOf(dir string, functions []string) (int, error) {
 	ids := map[ebpf.MapID]bool{}
-	for _, f := range functions {
-		prog, err := openProgram(functionPin(dir, f))
+	for _, name := range functions {
+		f, err := d.known.program(functionPin(dir, name))
 		if err != nil {
-			return 0, fmt.Errorf("function %s: %w", f, err)
+			return 0, fmt.Errorf("function %s: %w", name, err)
 		}
-		info, err := prog.Info()
-		prog.Close()
-		if err != nil {
-			return 0, fmt.Errorf("function %s: %w", f, err)
-		}
-		used, _ := info.MapIDs()
-		for _, id := range used {
+		for _, id := range f.maps {
 			ids[id] = true
 		}
 	}
