@@ -168,7 +168,8 @@ func (p *Planner) look(ctx context.Context, want *resource.Set, q observed.Query
 // nothing to bend it returns the same set.
 func (p *Planner) bend(q quiet) (wanted *resource.Set, notes []diff.Note) {
 	p.check(q.want)
-	wanted = intent.LeaveAlone(q.bound, q.have.Objects, slices.Concat(p.checked.keys, p.notReady()))
+	wanted = intent.LeaveAlone(q.bound, q.have.Objects, p.checked.keys)
+	wanted = intent.KeepUp(wanted, q.have.Objects, p.notReady())
 	notes = slices.Concat(q.notes, p.checked.notes, p.resolved.notes)
 	if p.Decide != nil {
 		var said []diff.Note

@@ -67,6 +67,16 @@ func (r Repairs) Stale(now Instant) bool {
 // of them: what exists stays, what does not is not made, nor what requires it.
 // want is not changed.
 func LeaveAlone(want, have *resource.Set, keys []resource.Key) *resource.Set {
+	return leave(want, have, keys, keep)
+}
+
+// KeepUp is LeaveAlone of what cannot be made for now: what exists stays, and is
+// mended where others damaged it.
+func KeepUp(want, have *resource.Set, keys []resource.Key) *resource.Set {
+	return leave(want, have, keys, mend)
+}
+
+func leave(want, have *resource.Set, keys []resource.Key, keep func(out, have *resource.Set, k resource.Key) bool) *resource.Set {
 	if len(keys) == 0 {
 		return want
 	}
@@ -128,6 +138,20 @@ func keep(out, have *resource.Set, k resource.Key) bool {
 		h.Origin = ""
 	}
 	out.Put(h)
+	return true
+}
+
+// mend is keep, with what exists as it was made.
+func mend(out, have *resource.Set, k resource.Key) bool {
+	w, _ := out.Get(k)
+	if !keep(out, have, k) {
+		return false
+	}
+	o, _ := out.Get(k)
+	if m, ok := o.Resource.(resource.Mender); ok && o.Owner == resource.Ours {
+		o.Resource = m.Mended(w.Resource)
+		out.Put(o)
+	}
 	return true
 }
 

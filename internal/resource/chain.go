@@ -196,6 +196,19 @@ func (c Chain) Inherit(have Resource) Resource {
 	return c
 }
 
+// Mended is the chain without its damage, where the kernel still tells what ran
+// in it.
+func (c Chain) Mended(want Resource) Resource {
+	if len(c.Slots) == 0 || c.Seen.ABI != ChainABI {
+		return c
+	}
+	if w, ok := want.(Chain); ok && c.Mode == "" {
+		c.Mode = w.Mode
+	}
+	c.Seen.Damage, c.Seen.Severed = nil, false
+	return c
+}
+
 // ChainABI is the version of what a dispatcher says of itself.
 const ChainABI = 1
 

@@ -139,6 +139,13 @@ type Renamer interface {
 	Rename(to func(string) string) Resource
 }
 
+// Mender is a resource that shows when it was read back what others did to it.
+type Mender interface {
+	// Mended returns the receiver as it was made; what reading back cannot tell
+	// is as want, which may be nil, has it.
+	Mended(want Resource) Resource
+}
+
 // View is a read-only look at a set of objects.
 type View interface {
 	Get(Key) (Object, bool)

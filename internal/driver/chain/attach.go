@@ -199,7 +199,7 @@ func update(dir string, g *generation) (bool, error) {
 	if onInterface(info) != uint32(g.ifindex) {
 		return false, os.Remove(pin) // severed
 	}
-	old, err := ebpf.NewProgramFromID(info.Program)
+	old, err := attachedProgram(dir, info.Program)
 	if err != nil {
 		return false, fmt.Errorf("open the program that is attached: %w", err)
 	}
@@ -214,6 +214,23 @@ func update(dir string, g *generation) (bool, error) {
 		return false, fmt.Errorf("swap program: %w", err)
 	}
 	return true, nil
+}
+
+// attachedProgram opens a dispatcher by its pin; only where that is gone by its
+// id, which takes more rights.
+func attachedProgram(dir string, id ebpf.ProgramID) (*ebpf.Program, error) {
+	names, _ := list(dir)
+	for _, name := range names {
+		p, err := openProgram(filepath.Join(dir, name, dispatcherPin))
+		if err != nil {
+			continue
+		}
+		if got, err := programID(p); err == nil && got == id {
+			return p, nil
+		}
+		p.Close()
+	}
+	return ebpf.NewProgramFromID(id)
 }
 
 const replaceOld = 1 << 2 // BPF_F_REPLACE of linux/bpf.h
