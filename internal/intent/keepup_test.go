@@ -1,6 +1,7 @@
 package intent
 
 import (
+	"reflect"
 	"testing"
 
 	"reconciler/internal/resource"
@@ -30,7 +31,7 @@ func TestKeepUpMends(t *testing.T) {
 
 	kept, ok := KeepUp(want, have, []resource.Key{absent.Key()}).Get(chain.Key())
 	got, _ := kept.Resource.(resource.Chain)
-	if !ok || len(got.Seen.Damage) > 0 || got.Seen.Severed || got.Mode != resource.Native || len(got.Slots) != 1 || got.Slots[0] != slot {
+	if !ok || len(got.Seen.Damage) > 0 || got.Seen.Severed || got.Mode != resource.Native || len(got.Slots) != 1 || !reflect.DeepEqual(got.Slots[0], slot) {
 		t.Errorf("kept up: %+v", got)
 	}
 	if kept.Origin != "net.yaml:9" {
