@@ -230,7 +230,8 @@ func swapsOf(t *testing.T) int {
 	return n
 }
 
-// swaps shuffles a chain, and takes turns with one of its programs.
+// swaps shuffles a chain, takes turns with one of its programs, puts another in
+// and takes it out, and loads one in another version, whose counter goes on.
 func (b *bench) swaps(hook resource.Hook, size, times int) {
 	b.t.Helper()
 	entry := "plain"
@@ -249,11 +250,17 @@ func (b *bench) swaps(hook resource.Hook, size, times int) {
 	turns := []resource.Program{always[size-1], always[size-1]}
 	turns[1].Name = "turn"
 	always = always[:size-1]
-	want := func(turn int) *resource.Set {
-		chain := append(slices.Clone(always), turns[turn])
+	extra := turns[0]
+	extra.Name = "extra"
+	want := func(i int) *resource.Set {
+		always := versions(always, i)
+		chain := append(slices.Clone(always), turns[i%2])
+		if i%3 == 1 && len(chain) < resource.MaxSlots {
+			chain = append(chain, extra)
+		}
 		rand.Shuffle(len(chain), func(i, j int) { chain[i], chain[j] = chain[j], chain[i] })
 		s := set(b.chain(hook, chain...))
-		for _, p := range append(slices.Clone(always), turns...) { // both stay loaded, and keep their count
+		for _, p := range append(chain, turns...) { // both stay loaded, and keep their count
 			s.Put(resource.Object{Resource: p})
 		}
 		return s
@@ -267,7 +274,7 @@ func (b *bench) swaps(hook resource.Hook, size, times int) {
 	f := b.startFlood(hook)
 	began := time.Now()
 	for i := range times {
-		b.make(want(i % 2))
+		b.make(want(i + 1))
 	}
 	took := time.Since(began)
 	sent := f.end(b.t)
@@ -277,12 +284,23 @@ func (b *bench) swaps(hook resource.Hook, size, times int) {
 	if total < leastASwap*uint64(times) {
 		b.t.Errorf("only %d packets were seen", total)
 	}
-	for _, p := range always {
+	for _, p := range versions(always, times) {
 		if got := b.seen(p) - counts[p.Name]; got != total {
 			b.t.Errorf("%d programs: %s has seen %d packets, those that take turns %d", size, p.Name, got, total)
 		}
 	}
 	b.make(set())
+}
+
+// versions gives the first program another version at every second step: a map
+// of it has another size, and the one that counts is taken over.
+func versions(all []resource.Program, i int) []resource.Program {
+	out := slices.Clone(all)
+	if len(out) > 0 && i%4 > 1 {
+		out[0].Version = "v2"
+		out[0].Maps = []resource.MapSettings{{Name: "settings_of_the_program", MaxEntries: 65}}
+	}
+	return out
 }
 
 func (b *bench) total(all []resource.Program) uint64 {
