@@ -61,6 +61,8 @@ func setup(e *testscript.Env, ns string) error {
 	}
 	e.Setenv("OBJECT", object)
 	e.Setenv("NS", ns)
+	// A script may make a namespace for the other side.
+	e.Defer(func() { _ = exec.Command("ip", "netns", "delete", ns+"-far").Run() })
 	e.Setenv("RECONCILER_NETNS", ns)
 	e.Setenv("RECONCILER_STATE_DIR", filepath.Join(e.WorkDir, "state"))
 	e.Setenv("RECONCILER_SOCKET", filepath.Join(e.WorkDir, "api.sock"))
