@@ -66,6 +66,8 @@ func setup(t *testing.T, e *testscript.Env, ns *testns.NS) error {
 	e.Setenv("OBJECT", object)
 	e.Setenv("PINS", pinsOf(t, ns))
 	e.Setenv("NS", ns.Name)
+	// A script may make a namespace for the other side.
+	e.Defer(func() { _ = exec.Command("ip", "netns", "delete", ns.Name+"-far").Run() })
 	e.Setenv("RECONCILER_NETNS", ns.Name)
 	e.Setenv("RECONCILER_STATE_DIR", filepath.Join(e.WorkDir, "state"))
 	e.Setenv("RECONCILER_SOCKET", filepath.Join(e.WorkDir, "api.sock"))

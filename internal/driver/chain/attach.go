@@ -159,7 +159,11 @@ func (d *Driver) attachedByLink(l link.Link, hook resource.Hook) attachment {
 		a.how, a.mode = on.xdp.how(), on.xdp.mode
 		return a
 	}
-	if first := firstTCX(ifindex, hook); first != 0 && first != a.program {
+	first, runs := beforeTCX(ifindex, hook, a.program)
+	switch {
+	case !runs: // in another namespace, on an interface of the same index
+		a.severed, a.damage = true, []string{"its interface was replaced"}
+	case first != a.program:
 		a.damage = []string{fmt.Sprintf("program %d runs before it", first)}
 	}
 	return a

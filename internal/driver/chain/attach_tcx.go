@@ -30,14 +30,20 @@ func (d *Driver) hasTCX() bool {
 
 const loopback = 1 // its index in every network namespace
 
-// firstTCX is the program that runs first on a hook; 0 if none, or if it
-// cannot be told.
-func firstTCX(ifindex int, hook resource.Hook) ebpf.ProgramID {
+// beforeTCX is the program that runs first on a hook, and whether another one
+// runs there at all. Where it cannot be told nothing runs before the other.
+func beforeTCX(ifindex int, hook resource.Hook, other ebpf.ProgramID) (first ebpf.ProgramID, runs bool) {
 	r, err := link.QueryPrograms(link.QueryOptions{Target: ifindex, Attach: tcxAttach(hook)})
-	if err != nil || len(r.Programs) == 0 {
-		return 0
+	if err != nil {
+		return other, true
 	}
-	return r.Programs[0].ID
+	for _, p := range r.Programs {
+		runs = runs || p.ID == other
+	}
+	if !runs {
+		return 0, false
+	}
+	return r.Programs[0].ID, true
 }
 
 // maxStale bounds how often an attachment is tried again because others attach

@@ -3,6 +3,8 @@ package chain
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/cilium/ebpf/link"
@@ -20,7 +22,11 @@ func (d *Driver) attachXDP(dir string, g *generation, op diff.Op) error {
 			return fmt.Errorf("detach for another mode: %w", err)
 		}
 	}
-	if done, err := update(dir, g); done || err != nil {
+	if a := d.attachedBy(dir, g.chain.Link, g.chain.Hook); a.severed {
+		if err := os.Remove(filepath.Join(dir, linkPin)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("let go of a severed link: %w", err)
+		}
+	} else if done, err := update(dir, g); done || err != nil {
 		return err
 	}
 	if err := detachStrays(dir, g); err != nil {

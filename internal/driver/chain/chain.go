@@ -373,7 +373,7 @@ func (d *Driver) verify(dir string, g *generation) error {
 	if err != nil {
 		return err
 	}
-	if a := d.attachedBy(dir, g.chain.Link, g.chain.Hook); a.program != id {
+	if a := d.attachedBy(dir, g.chain.Link, g.chain.Hook); a.program != id || a.severed {
 		return fmt.Errorf("read back: program %d is attached, not the new dispatcher %d", a.program, id)
 	}
 	return nil

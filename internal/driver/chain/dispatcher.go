@@ -55,7 +55,9 @@ func programID(p *ebpf.Program) (ebpf.ProgramID, error) {
 	return id, nil
 }
 
-// build loads a dispatcher for a chain and puts its programs in.
+// build loads a dispatcher for a chain. Its slots are filled first: a program
+// put into an array whose calls are compiled already has the kernel rewrite
+// them, which costs as much as loading.
 func (d *Driver) build(c resource.Chain, programs []*ebpf.Program, state bpf.XDPChain) (*dispatcher, error) {
 	spec, entry, err := d.dispatcherSpec(c.Hook)
 	if err != nil {
@@ -74,19 +76,32 @@ func (d *Driver) build(c resource.Chain, programs []*ebpf.Program, state bpf.XDP
 		return nil, fmt.Errorf("write state: %w", err)
 	}
 	fit(spec.Programs[entry], c.Frags)
-	coll, err := ebpf.NewCollection(spec)
+	slots, err := fillSlots(spec.Maps["slots"], c, programs)
+	if err != nil {
+		return nil, err
+	}
+	defer slots.Close()
+	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: map[string]*ebpf.Map{"slots": slots}})
 	if err != nil {
 		return nil, fmt.Errorf("load dispatcher: %w", err)
 	}
 	defer coll.Close()
-	out := &dispatcher{program: coll.DetachProgram(entry), slots: coll.DetachMap("slots"), state: coll.DetachMap(".rodata")}
+	return &dispatcher{program: coll.DetachProgram(entry), slots: coll.DetachMap("slots"), state: coll.DetachMap(".rodata")}, nil
+}
+
+// fillSlots makes the array of a dispatcher with its programs in.
+func fillSlots(spec *ebpf.MapSpec, c resource.Chain, programs []*ebpf.Program) (*ebpf.Map, error) {
+	slots, err := ebpf.NewMap(spec)
+	if err != nil {
+		return nil, fmt.Errorf("make slots: %w", err)
+	}
 	for i, p := range programs {
-		if err := out.slots.Put(uint32(i), p); err != nil {
-			out.close()
+		if err := slots.Put(uint32(i), p); err != nil {
+			slots.Close()
 			return nil, fmt.Errorf("put program %s into slot %d: %w", c.Slots[i].Program, i, err)
 		}
 	}
-	return out, nil
+	return slots, nil
 }
 
 // dispatcherSpec is the dispatcher of a hook, for the caller to change.

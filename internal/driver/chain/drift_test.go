@@ -18,6 +18,7 @@ import (
 
 	"reconciler/internal/observed"
 	"reconciler/internal/resource"
+	"reconciler/internal/testns"
 )
 
 // way is a hook and how it is attached to.
@@ -669,5 +670,31 @@ func TestForeignPins(t *testing.T) {
 	r.make(set(other, r.chain(r.way.hook, other)))
 	if _, err := os.Stat(old); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the pins of the other namespace are left: %v", err)
+	}
+}
+
+// TestMovedAway hands the interface to another network namespace, and makes one
+// of its name and index: the chain runs on that, and no longer on the other.
+func TestMovedAway(t *testing.T) {
+	for _, w := range ways()[:2] {
+		t.Run(w.name, func(t *testing.T) {
+			r := w.start(t)
+			r.mark()
+			on, err := r.d.linkByName("p0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			far := testns.New(t)
+			r.IP("link", "set", "p0", "netns", far.Name)
+			r.IP("link", "set", "p1", "down")
+			r.IP("link", "set", "p1", "name", "p9")
+			r.IP("link", "add", "p0", "index", strconv.Itoa(on.index), "type", "veth", "peer", "name", "p1")
+			r.IP("link", "set", "p0", "up")
+			r.IP("link", "set", "p1", "up")
+			r.repaired("attached anew")
+			if !r.holdsMark() {
+				t.Error("what the map held is lost")
+			}
+		})
 	}
 }
