@@ -59,7 +59,10 @@ func (f *fetcher) Run(ctx context.Context) error {
 			return nil
 		case t := <-f.ask:
 			for t != nil {
-				t = f.serve(ctx, t)
+				var err error
+				if t, err = f.serve(ctx, t); err != nil {
+					return err
+				}
 			}
 		}
 	}
@@ -67,21 +70,21 @@ func (f *fetcher) Run(ctx context.Context) error {
 
 // serve fetches for a tree until it has all, or another is asked for: a server
 // that stalls holds up nobody else. It returns the other; nil for none.
-func (f *fetcher) serve(ctx context.Context, t *tree) *tree {
+func (f *fetcher) serve(ctx context.Context, t *tree) (next *tree, err error) {
 	one, cancel := context.WithCancel(ctx)
-	ended := make(chan struct{})
+	ended := make(chan error, 1)
 	go func() {
-		defer close(ended)
-		f.keepTrying(one, t)
+		ended <- guarded(one, taskFunc{"fetch", func(ctx context.Context) error { f.keepTrying(ctx, t); return nil }})
 	}()
-	defer func() { cancel(); <-ended }()
 	for {
 		select {
-		case <-ended:
-			return nil
+		case err := <-ended:
+			cancel()
+			return nil, err
 		case next := <-f.ask:
 			if next != t {
-				return next
+				cancel()
+				return next, <-ended
 			}
 		}
 	}
@@ -126,9 +129,10 @@ func (l *loop) awaitObjects(ctx context.Context, t *tree) {
 	l.fetcher.request(t)
 }
 
-// seek asks for what the tree in use still lacks.
+// seek asks for what the tree in use still lacks, unless a newer one is waited
+// for: that is asked for already, and comes first.
 func (l *loop) seek() {
-	if len(l.fetcher.drivers) > 0 && len(l.planner.resolved.keys) > 0 && l.sought != l.use {
+	if l.fetching == "" && len(l.fetcher.drivers) > 0 && len(l.planner.resolved.keys) > 0 && l.sought != l.use {
 		l.sought = l.use
 		l.fetcher.request(l.use)
 	}

@@ -140,3 +140,21 @@ func TestFailedFetch(t *testing.T) {
 		r.cleared(CondFetching)
 	})
 }
+
+// TestFetchAfterFailure is that a revision whose objects cannot be had, and that
+// is tried again and again, does not keep a newer one from being fetched.
+func TestFetchAfterFailure(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		m := newMade(r.host)
+		m.fault = errors.New("404 Not Found")
+		r.drivers = []driver.Driver{m}
+		r.start()
+		r.push("r1", madeTree)
+		r.wait(time.Minute)
+		m.set(func() { m.fault = nil; m.stall["f0"] = true })
+		r.push("r2", otherTree)
+		r.wait(2 * time.Second)
+		r.has(resource.LinkKey("f1"))
+		r.cleared(CondFetching)
+	})
+}
