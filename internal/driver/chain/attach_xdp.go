@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
@@ -37,8 +38,29 @@ func (d *Driver) attachXDP(dir string, g *generation, op diff.Op) error {
 		time.Sleep(time.Millisecond)
 		l, err = d.newXDP(g)
 	}
+	if err != nil && op.Verb == diff.Replace {
+		return errors.Join(err, d.putBack(dir, g.ifindex, op.From.(resource.Chain)))
+	}
 	if err != nil {
 		return err
+	}
+	defer l.Close()
+	return pinLink(dir, l)
+}
+
+// putBack attaches a chain again that made way for another mode in vain.
+func (d *Driver) putBack(dir string, ifindex int, c resource.Chain) error {
+	if c.Seen.Severed {
+		return nil // it did not run
+	}
+	p, err := attachedProgram(dir, ebpf.ProgramID(c.Seen.Dispatcher))
+	if err != nil {
+		return fmt.Errorf("put the former mode back: %w", err)
+	}
+	defer p.Close()
+	l, err := d.newXDP(&generation{chain: c, ifindex: ifindex, dispatcher: &dispatcher{program: p}})
+	if err != nil {
+		return fmt.Errorf("put the former mode back: %w", err)
 	}
 	defer l.Close()
 	return pinLink(dir, l)

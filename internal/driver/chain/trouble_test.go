@@ -165,3 +165,29 @@ func (r *running) removeChainOf(t *testing.T) {
 	t.Helper()
 	r.make(set(r.one, r.two, r.settings))
 }
+
+// TestModeThatCannotBe is a change to a mode that the interface has not: told,
+// and the chain runs on in the former one.
+func TestModeThatCannotBe(t *testing.T) {
+	b := newBench(t)
+	b.IP("link", "add", "br0", "type", "bridge")
+	p := b.object("one", "br0", verdictObject, "plain", resource.XDPIngress)
+	c := b.chain(resource.XDPIngress, p)
+	c.Link, c.Mode = "br0", resource.Generic
+	b.make(set(p, c))
+	before, err := b.d.linkByName("br0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Mode = resource.Native
+	if errs := b.try(set(p, c)); len(errs) != 1 || !strings.Contains(errs[0].Error(), "no native XDP") {
+		t.Errorf("errors %v, want one of native XDP", errs)
+	}
+	if now, err := b.d.linkByName("br0"); err != nil || now != before {
+		t.Errorf("%+v runs, want what ran before: %+v (%v)", now, before, err)
+	}
+	c.Mode = resource.Generic
+	if plan := b.plan(set(p, c)); !plan.Empty() {
+		t.Errorf("the former mode is not as it was:\n%s", text(plan))
+	}
+}
