@@ -312,3 +312,17 @@ func TestConstantDecides(t *testing.T) {
 		}
 	}
 }
+
+// TestMissingNeighbour is a chain one of whose objects cannot be had: the others
+// are not loaded another way meanwhile.
+func TestMissingNeighbour(t *testing.T) {
+	b := newBench(t)
+	one := b.object("one", "p0", verdictObject, "frags", resource.XDPIngress)
+	two := b.object("two", "p0", verdictObject, "frags", resource.XDPIngress)
+	c := b.chain(resource.XDPIngress, one, two)
+	b.make(set(one, two, c))
+	two.Source = resource.ObjectSource{File: "/nonexistent/two.o"}
+	if plan := b.plan(set(one, two, c)); !plan.Empty() || len(b.notReady) == 0 {
+		t.Errorf("not ready is %v, and planned:\n%s", b.notReady, text(plan))
+	}
+}
