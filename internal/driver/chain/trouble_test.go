@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -190,4 +191,35 @@ func TestModeThatCannotBe(t *testing.T) {
 	if plan := b.plan(set(p, c)); !plan.Empty() {
 		t.Errorf("the former mode is not as it was:\n%s", text(plan))
 	}
+}
+
+// TestAttachedWithTrouble is an attachment that succeeds and whose pin cannot get
+// its name: what is in force keeps its pins, as its slots would be empty without.
+func TestAttachedWithTrouble(t *testing.T) {
+	b := newBench(t)
+	if !b.d.hasTCX() {
+		return // a filter has no pin
+	}
+	p := b.object("one", "p0", verdictObject, "traffic", resource.TCIngress)
+	want := set(p, b.chain(resource.TCIngress, p))
+	plan := b.plan(want)
+	inTheWay := filepath.Join(b.d.pins.chain("p0", resource.TCIngress, 1), linkPin)
+	if err := os.MkdirAll(filepath.Join(inTheWay, "full"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if errs := b.d.Apply(t.Context(), plan.Ops); errors.Join(errs...) == nil {
+		t.Error("no error")
+	}
+	if err := removeTree(inTheWay); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.d.Observe(t.Context(), observed.Query{All: true}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range b.d.chainsSeen() {
+		if got := strings.Join(c.Seen.Damage, ", "); got != "the pin of its link has no name yet" {
+			t.Errorf("the chain has the damage %q", got)
+		}
+	}
+	b.make(want)
 }
