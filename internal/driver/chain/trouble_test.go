@@ -223,3 +223,24 @@ func TestAttachedWithTrouble(t *testing.T) {
 	}
 	b.make(want)
 }
+
+// TestTakeoverThatFails is that a program of somebody else that was evicted for
+// nothing runs on.
+func TestTakeoverThatFails(t *testing.T) {
+	b := newBench(t)
+	b.IP("link", "add", "br0", "type", "bridge")
+	b.IP("link", "set", "dev", "br0", "xdpgeneric", "obj", verdictObject, "section", "xdp")
+	before, err := b.d.linkByName("br0")
+	if err != nil || before.xdp.program == 0 {
+		t.Fatalf("no program of somebody else: %+v, %v", before, err)
+	}
+	p := b.object("one", "br0", verdictObject, "plain", resource.XDPIngress)
+	c := b.chain(resource.XDPIngress, p)
+	c.Link, c.Takeover = "br0", true
+	if errs := b.try(set(p, c)); len(errs) != 1 || !strings.Contains(errs[0].Error(), "no native XDP") {
+		t.Errorf("errors %v, want one of native XDP", errs)
+	}
+	if now, err := b.d.linkByName("br0"); err != nil || now != before {
+		t.Errorf("%+v runs, want what ran before: %+v (%v)", now, before, err)
+	}
+}
