@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"reconciler/internal/source"
@@ -47,5 +48,34 @@ func TestExamplesOfChains(t *testing.T) {
 				t.Errorf("an object was spoilt, and the faults are %v", faults)
 			}
 		})
+	}
+}
+
+// TestContentsAreChecked is that check holds what maps are to hold against the
+// object of the tree, each fault at its place.
+func TestContentsAreChecked(t *testing.T) {
+	object, err := os.ReadFile("../../examples/chains/ratelimit/ratelimit.bpf.o")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for maps, want := range map[string]string{
+		`limits: {entries: [{key: 53, value: 5}]}`:                                         "",
+		`limits: {entries: [{key: 53, value: x}]}`:                                         "value of key 53",
+		`limits: {entries: [{key: 70000, value: 5}]}`:                                      "key 70000",
+		`limits: {entries: [{key: 53, value: 5}, {key: 0x35, value: 6}]}`:                  "another entry has the same key",
+		`limits: {max-entries: 1, entries: [{key: 53, value: 5}, {key: 54, value: 6}]}`:    "room for 1 entries, and 2 are declared",
+		`limits: {key-size: 4, entries: [{key: 53, value: 5}]}`:                            "key-size: 4",
+		`limts: {entries: [{key: 53, value: 5}]}`:                                          "no map limts",
+		`limits: {max-entries: 2000, entries: [{key: 53, value: 5}, {key: 54, value: 6}]}`: "",
+		`limits: {mode: exact, entries: []}`:                                               "",
+	} {
+		text := "version: 1\nprograms:\n  limit:\n    object: {file: limit.o}\n    maps:\n      " + maps + "\nchains: {p0: {xdp-ingress: {programs: [limit]}}}\n"
+		faults := checkTree(source.Tree{Files: map[string][]byte{"net.yaml": []byte(text), "limit.o": object}}, checkOptions{})
+		switch {
+		case want == "" && len(faults) == 0:
+		case want != "" && len(faults) == 1 && faults[0].Line == 6 && strings.Contains(faults[0].Error(), want):
+		default:
+			t.Errorf("%s: faults %v, want one at line 6 of %q", maps, faults, want)
+		}
 	}
 }

@@ -73,7 +73,7 @@ func (y *mapYAML) settings(name string) (resource.MapSettings, bool) {
 func (b *builder) contents(program, name string, y *mapYAML) (resource.Map, bool) {
 	m := resource.Map{
 		Program: program, Name: name, Mode: resource.MapMode(y.Mode.Or(string(resource.Merge))),
-		KeySize: y.KeySize.Val, ValueSize: y.ValueSize.Val,
+		KeySize: y.KeySize.Val, ValueSize: y.ValueSize.Val, MaxEntries: y.MaxEntries.Val,
 	}
 	for i := range y.Entries {
 		key, fine := b.raw(y.Entries[i].Key)

@@ -72,6 +72,7 @@ func (b *builder) program(name string, at strict.Child, y *programYAML) *program
 			p.one.Maps = append(p.one.Maps, s)
 		}
 		if m, ok := b.contents(name, e.Name, &e.Val); ok {
+			m.Tree = p.one.Source.Tree
 			p.maps = append(p.maps, declaredMap{m, e.Key})
 		}
 	}

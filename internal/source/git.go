@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/url"
+	"path"
 	"path/filepath"
 	"strings"
 	"time"
@@ -65,6 +66,9 @@ func (o *GitOptions) defaults() error {
 	o.Path = strings.Trim(o.Path, "/")
 	if o.Path != "" && !filepath.IsLocal(o.Path) {
 		return fmt.Errorf("path %q leaves the repository", o.Path)
+	}
+	if o.Path = path.Clean(o.Path); o.Path == "." { // the root has no name in Git
+		o.Path = ""
 	}
 	return nil
 }

@@ -86,6 +86,22 @@ func TestGitFollowsPushes(t *testing.T) {
 	}
 }
 
+// TestGitPaths are the ways to write a directory of a repository: the agent's
+// file says "." for the root.
+func TestGitPaths(t *testing.T) {
+	repo := newRepository(t)
+	repo.push("edge/a.yaml", "one")
+	for path, want := range map[string]string{
+		"": "edge/a.yaml=one;", ".": "edge/a.yaml=one;", "./": "edge/a.yaml=one;", "/": "edge/a.yaml=one;",
+		"edge": "a.yaml=one;", "./edge/": "a.yaml=one;",
+	} {
+		r := start(t, repo.source(GitOptions{Ref: "main", Path: path}))
+		if got := show(r.tree(1, waitLong)); got != want {
+			t.Errorf("path %q: got %s, want %s", path, got, want)
+		}
+	}
+}
+
 func TestGitRefs(t *testing.T) {
 	repo := newRepository(t)
 	first := repo.push("a.yaml", "one")

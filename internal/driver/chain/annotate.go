@@ -2,6 +2,7 @@ package chain
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -74,6 +75,7 @@ func details(from, to resource.Chain, programs map[resource.Key]resource.Program
 	for _, s := range from.Slots {
 		was[s.Program] = s
 	}
+	moved := moves(from.Slots, to.Slots)
 	var out []string
 	for i, s := range to.Slots {
 		old, had := was[s.Program]
@@ -90,11 +92,33 @@ func details(from, to resource.Chain, programs map[resource.Key]resource.Program
 		if had && old.Proceed != s.Proceed {
 			line += fmt.Sprintf("  proceed-on [%s] -> [%s]", to.Hook.Text(old.Proceed), to.Hook.Text(s.Proceed))
 		}
+		if at, ok := moved[s.Program]; ok {
+			line += fmt.Sprintf("  was %d", at)
+		}
 		out = append(out, line)
 	}
 	for _, s := range from.Slots {
 		if _, gone := was[s.Program]; gone {
 			out = append(out, "    - "+slotText(s))
+		}
+	}
+	return out
+}
+
+// moves are the former places of programs that have another place among those
+// that stay.
+func moves(from, to []resource.Slot) map[string]int {
+	place := func(slots []resource.Slot, program string) int {
+		return slices.IndexFunc(slots, func(s resource.Slot) bool { return s.Program == program })
+	}
+	without := func(slots, others []resource.Slot) []resource.Slot {
+		return slices.DeleteFunc(slices.Clone(slots), func(s resource.Slot) bool { return place(others, s.Program) < 0 })
+	}
+	out := map[string]int{}
+	before := without(from, to)
+	for i, s := range without(to, from) {
+		if before[i].Program != s.Program {
+			out[s.Program] = place(from, s.Program)
 		}
 	}
 	return out

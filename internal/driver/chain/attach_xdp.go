@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
@@ -37,8 +38,29 @@ func (d *Driver) attachXDP(dir string, g *generation, op diff.Op) error {
 		time.Sleep(time.Millisecond)
 		l, err = d.newXDP(g)
 	}
+	if err != nil && op.Verb == diff.Replace {
+		return errors.Join(err, d.putBack(dir, g.ifindex, op.From.(resource.Chain)))
+	}
 	if err != nil {
 		return err
+	}
+	defer l.Close()
+	return pinLink(dir, l)
+}
+
+// putBack attaches a chain again that made way for another mode in vain.
+func (d *Driver) putBack(dir string, ifindex int, c resource.Chain) error {
+	if c.Seen.Severed {
+		return nil // it did not run
+	}
+	p, err := attachedProgram(dir, ebpf.ProgramID(c.Seen.Dispatcher))
+	if err != nil {
+		return fmt.Errorf("put the former mode back: %w", err)
+	}
+	defer p.Close()
+	l, err := d.newXDP(&generation{chain: c, ifindex: ifindex, dispatcher: &dispatcher{program: p}})
+	if err != nil {
+		return fmt.Errorf("put the former mode back: %w", err)
 	}
 	defer l.Close()
 	return pinLink(dir, l)
@@ -50,11 +72,22 @@ const lettingGo = 500 * time.Millisecond
 
 // newXDP attaches by a new link, in the mode that is wanted.
 func (d *Driver) newXDP(g *generation) (link.Link, error) {
-	if g.chain.Takeover {
-		if err := d.evict(g.ifindex); err != nil {
-			return nil, fmt.Errorf("take over: %w", err)
-		}
+	if !g.chain.Takeover {
+		return d.attachNew(g)
 	}
+	back, err := d.evict(g.ifindex)
+	if err != nil {
+		return nil, fmt.Errorf("take over: %w", err)
+	}
+	defer back.close()
+	l, err := d.attachNew(g)
+	if err != nil {
+		return nil, errors.Join(err, back.attach())
+	}
+	return l, nil
+}
+
+func (d *Driver) attachNew(g *generation) (link.Link, error) {
 	if err := d.lroOff(g.ifindex); err != nil {
 		return nil, err
 	}
@@ -97,20 +130,51 @@ func explainXDP(c resource.Chain, err error) error {
 // interface by its index alone, which other network namespaces have too.
 var errSeveral = errors.New("the program is attached by several links to interfaces of this index, in other network namespaces: detach it by hand")
 
+// evicted is a foreign XDP program that made way; none where program is nil.
+type evicted struct {
+	program *ebpf.Program
+	from    linkState
+}
+
+func (e evicted) close() { e.program.Close() }
+
+// attach puts it back, if by a link of its owner then without that.
+func (e evicted) attach() error {
+	if e.program == nil {
+		return nil
+	}
+	if err := setXDP(e.from, e.program.FD()); err != nil {
+		return fmt.Errorf("put back the program that was evicted: %w", err)
+	}
+	return nil
+}
+
 // evict takes a foreign XDP program off an interface.
-func (d *Driver) evict(ifindex int) error {
+func (d *Driver) evict(ifindex int) (evicted, error) {
 	on, err := d.linkByIndex(ifindex)
 	if err != nil || on.xdp.program == 0 {
-		return err
+		return evicted{}, err
 	}
+	p, err := ebpf.NewProgramFromID(on.xdp.program)
+	if err != nil {
+		return evicted{}, fmt.Errorf("open program %d: %w", on.xdp.program, err)
+	}
+	if err := takeOff(on); err != nil {
+		p.Close()
+		return evicted{}, err
+	}
+	return evicted{p, on}, nil
+}
+
+func takeOff(on linkState) error {
 	its := func(info *link.Info) bool {
-		return info.Program == on.xdp.program && info.XDP() != nil && int(info.XDP().Ifindex) == ifindex
+		return info.Program == on.xdp.program && info.XDP() != nil && int(info.XDP().Ifindex) == on.index
 	}
 	switch n, err := countLinks(its); {
 	case err != nil:
 		return err
 	case n == 0:
-		return d.clearXDP(on)
+		return setXDP(on, noProgram)
 	case n > 1:
 		return errSeveral
 	}

@@ -332,6 +332,9 @@ func (d *Driver) swap(g *generation, op diff.Op) error {
 		return errors.Join(err, removeTree(own))
 	}
 	if err := d.attach(dir, g, op); err != nil {
+		if d.verify(dir, g) == nil {
+			return err // in force all the same: without its pins its slots would be empty
+		}
 		return errors.Join(err, removeTree(own))
 	}
 	if err := d.verify(dir, g); err != nil {

@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/cilium/ebpf"
@@ -80,7 +81,7 @@ func (d *Driver) checkMap(m resource.Map) []driver.Fault {
 	}
 	c, err := encode(m, spec)
 	if err == nil {
-		err = c.room(spec.Type, max(spec.MaxEntries, m.MaxEntries))
+		err = c.room(spec.Type, cmp.Or(m.MaxEntries, spec.MaxEntries))
 	}
 	return fault(err)
 }

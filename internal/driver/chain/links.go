@@ -85,11 +85,13 @@ func stateOf(l netlink.Link) linkState {
 
 const xdpAttachedSKB = 2 // XDP_ATTACHED_SKB of linux/if_link.h
 
-// clearXDP takes a program off that was attached without a link.
-func (d *Driver) clearXDP(l linkState) error {
+const noProgram = -1 // in place of a descriptor: what is there goes
+
+// setXDP attaches a program without a link, in the mode that was read.
+func setXDP(l linkState, fd int) error {
 	flags := unix.XDP_FLAGS_DRV_MODE
 	if l.xdp.mode == resource.Generic {
 		flags = unix.XDP_FLAGS_SKB_MODE
 	}
-	return netlink.LinkSetXdpFdWithFlags(&netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Index: l.index}}, -1, flags)
+	return netlink.LinkSetXdpFdWithFlags(&netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Index: l.index}}, fd, flags)
 }

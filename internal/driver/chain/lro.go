@@ -138,8 +138,12 @@ func setLRO(ifindex int, on bool) error {
 	if err != nil {
 		return fmt.Errorf("turn large-receive-offload of interface %d %s: %w", ifindex, onOff(on), err)
 	}
-	if is, err := lro(ifindex); err != nil || is != on {
-		return fmt.Errorf("turn large-receive-offload of interface %d %s: its driver does not: %w", ifindex, onOff(on), err)
+	is, err := lro(ifindex)
+	if err == nil && is != on {
+		err = errors.New("its driver does not")
+	}
+	if err != nil {
+		return fmt.Errorf("turn large-receive-offload of interface %d %s: %w", ifindex, onOff(on), err)
 	}
 	return nil
 }

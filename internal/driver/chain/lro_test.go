@@ -101,3 +101,15 @@ func (b *bench) tells(want *resource.Set, what string) {
 		b.t.Errorf("the plan does not tell %q:\n%s", what, plan)
 	}
 }
+
+// TestLROThatCannotBe is a driver that does not do what it is asked for.
+func TestLROThatCannotBe(t *testing.T) {
+	b := newBench(t)
+	l, err := b.d.linkByName("p0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := setLRO(l.index, true); err == nil || !strings.HasSuffix(err.Error(), "on: its driver does not") {
+		t.Errorf("the error is %v, want one that says that the driver does not", err)
+	}
+}

@@ -244,10 +244,13 @@ func (r *resolving) frags(want *resource.Set) {
 	}
 }
 
-// allTake reports that every program of a chain takes packets in several buffers.
+// allTake reports that every program of a chain takes packets in several
+// buffers. One whose object is not at hand is no reason to load the others
+// another way: the chain waits for it.
 func (r *resolving) allTake(c resource.Chain, takes map[resource.Key]bool) bool {
 	for _, s := range c.Slots {
-		if !takes[resource.ProgramKey(s.Program, s.Link, "")] {
+		k := resource.ProgramKey(s.Program, s.Link, "")
+		if _, known := r.programs[k]; known && !takes[k] {
 			return false
 		}
 	}

@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -164,4 +165,82 @@ func TestCrashedPinning(t *testing.T) {
 func (r *running) removeChainOf(t *testing.T) {
 	t.Helper()
 	r.make(set(r.one, r.two, r.settings))
+}
+
+// TestModeThatCannotBe is a change to a mode that the interface has not: told,
+// and the chain runs on in the former one.
+func TestModeThatCannotBe(t *testing.T) {
+	b := newBench(t)
+	b.IP("link", "add", "br0", "type", "bridge")
+	p := b.object("one", "br0", verdictObject, "plain", resource.XDPIngress)
+	c := b.chain(resource.XDPIngress, p)
+	c.Link, c.Mode = "br0", resource.Generic
+	b.make(set(p, c))
+	before, err := b.d.linkByName("br0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Mode = resource.Native
+	if errs := b.try(set(p, c)); len(errs) != 1 || !strings.Contains(errs[0].Error(), "no native XDP") {
+		t.Errorf("errors %v, want one of native XDP", errs)
+	}
+	if now, err := b.d.linkByName("br0"); err != nil || now != before {
+		t.Errorf("%+v runs, want what ran before: %+v (%v)", now, before, err)
+	}
+	c.Mode = resource.Generic
+	if plan := b.plan(set(p, c)); !plan.Empty() {
+		t.Errorf("the former mode is not as it was:\n%s", text(plan))
+	}
+}
+
+// TestAttachedWithTrouble is an attachment that succeeds and whose pin cannot get
+// its name: what is in force keeps its pins, as its slots would be empty without.
+func TestAttachedWithTrouble(t *testing.T) {
+	b := newBench(t)
+	if !b.d.hasTCX() {
+		return // a filter has no pin
+	}
+	p := b.object("one", "p0", verdictObject, "traffic", resource.TCIngress)
+	want := set(p, b.chain(resource.TCIngress, p))
+	plan := b.plan(want)
+	inTheWay := filepath.Join(b.d.pins.chain("p0", resource.TCIngress, 1), linkPin)
+	if err := os.MkdirAll(filepath.Join(inTheWay, "full"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if errs := b.d.Apply(t.Context(), plan.Ops); errors.Join(errs...) == nil {
+		t.Error("no error")
+	}
+	if err := removeTree(inTheWay); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.d.Observe(t.Context(), observed.Query{All: true}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range b.d.chainsSeen() {
+		if got := strings.Join(c.Seen.Damage, ", "); got != "the pin of its link has no name yet" {
+			t.Errorf("the chain has the damage %q", got)
+		}
+	}
+	b.make(want)
+}
+
+// TestTakeoverThatFails is that a program of somebody else that was evicted for
+// nothing runs on.
+func TestTakeoverThatFails(t *testing.T) {
+	b := newBench(t)
+	b.IP("link", "add", "br0", "type", "bridge")
+	b.IP("link", "set", "dev", "br0", "xdpgeneric", "obj", verdictObject, "section", "xdp")
+	before, err := b.d.linkByName("br0")
+	if err != nil || before.xdp.program == 0 {
+		t.Fatalf("no program of somebody else: %+v, %v", before, err)
+	}
+	p := b.object("one", "br0", verdictObject, "plain", resource.XDPIngress)
+	c := b.chain(resource.XDPIngress, p)
+	c.Link, c.Takeover = "br0", true
+	if errs := b.try(set(p, c)); len(errs) != 1 || !strings.Contains(errs[0].Error(), "no native XDP") {
+		t.Errorf("errors %v, want one of native XDP", errs)
+	}
+	if now, err := b.d.linkByName("br0"); err != nil || now != before {
+		t.Errorf("%+v runs, want what ran before: %+v (%v)", now, before, err)
+	}
 }

@@ -312,3 +312,42 @@ func TestConstantDecides(t *testing.T) {
 		}
 	}
 }
+
+// TestMissingNeighbour is a chain one of whose objects cannot be had: the others
+// are not loaded another way meanwhile.
+func TestMissingNeighbour(t *testing.T) {
+	b := newBench(t)
+	one := b.object("one", "p0", verdictObject, "frags", resource.XDPIngress)
+	two := b.object("two", "p0", verdictObject, "frags", resource.XDPIngress)
+	c := b.chain(resource.XDPIngress, one, two)
+	b.make(set(one, two, c))
+	two.Source = resource.ObjectSource{File: "/nonexistent/two.o"}
+	if plan := b.plan(set(one, two, c)); !plan.Empty() || len(b.notReady) == 0 {
+		t.Errorf("not ready is %v, and planned:\n%s", b.notReady, text(plan))
+	}
+}
+
+// TestOrderIsShown is that a plan tells which programs change places.
+func TestOrderIsShown(t *testing.T) {
+	slots := func(names string) (c resource.Chain) {
+		c.Hook = resource.XDPIngress
+		for _, n := range strings.Fields(names) {
+			c.Slots = append(c.Slots, resource.Slot{Program: n, Digest: strings.Repeat("a", 64)})
+		}
+		return c
+	}
+	for _, c := range []struct{ from, to, want string }{
+		{"a b c", "c a b", "0 c was 2; 1 a was 0; 2 b was 1"},
+		{"a b c", "b c", "0 b; 1 c; - a"},
+		{"a b c", "n a b c", "0 + n; 1 a; 2 b; 3 c"},
+		{"a b c", "n b a", "0 + n; 1 b was 1; 2 a was 0; - c"},
+	} {
+		var got []string
+		for _, line := range details(slots(c.from), slots(c.to), nil) {
+			got = append(got, strings.Join(strings.Fields(strings.ReplaceAll(line, " aaaaaa", "")), " "))
+		}
+		if strings.Join(got, "; ") != c.want {
+			t.Errorf("%s -> %s is shown as %q, want %q", c.from, c.to, strings.Join(got, "; "), c.want)
+		}
+	}
+}
