@@ -253,6 +253,9 @@ func lateKeys(p diff.Plan, failures map[resource.Key]intent.Failure) map[resourc
 // no drift.
 func (l *loop) isLate(op diff.Op) bool {
 	late := l.late[op.Key]
+	if _, spare := op.From.(resource.Spare); spare && op.Verb == diff.Delete {
+		return true // it was kept only until the verdict
+	}
 	if op.To != nil {
 		for _, k := range op.To.Requires() {
 			late = late || l.late[k]

@@ -276,7 +276,10 @@ func (c Chain) Summary(from, to Resource) string {
 	if was.Seen.Severed {
 		text = "attached anew"
 	}
-	if was.Bypass != next.Bypass {
+	if was.Seen.Generation == 0 && !was.Seen.Severed && was.Seen.Dispatcher != 0 {
+		text = fmt.Sprintf("takes the place of program %d", was.Seen.Dispatcher)
+	}
+	if was.Seen.Generation != 0 && was.Bypass != next.Bypass {
 		text += fmt.Sprintf(", bypass [%s] -> [%s]", was.Bypass, next.Bypass)
 	}
 	if len(was.Seen.Damage) > 0 {

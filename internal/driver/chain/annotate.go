@@ -39,6 +39,7 @@ func (d *Driver) Annotate(have observed.State, plan *diff.Plan) {
 		}
 		if op.Owner == resource.Foreign {
 			op.Effects = append(op.Effects, fmt.Sprintf("evicts program %d", from.Seen.Dispatcher))
+			op.Disruption = "no program runs from its eviction until the chain is attached"
 		}
 	}
 	for _, o := range have.Objects.All() {

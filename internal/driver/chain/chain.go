@@ -117,9 +117,17 @@ func (d *Driver) readDispatcher(c *resource.Chain, dir string, pinned bool, id e
 			damage("slot %d (%s): %v", i, slot.Program, err)
 		case now != slot.ID:
 			damage("slot %d (%s) holds another program", i, slot.Program)
+		case d.reloaded(slot):
+			damage("slot %d (%s) runs what was loaded before", i, slot.Program)
 		}
 		c.Slots = append(c.Slots, slot)
 	}
+}
+
+// reloaded reports that the instance of a slot was loaded again since.
+func (d *Driver) reloaded(s resource.Slot) bool {
+	f, err := d.known.program(functionPin(d.pins.program(s.Program, s.Link, s.Digest), s.Function))
+	return err == nil && uint32(f.id) != s.ID
 }
 
 // openDispatcher opens the slots of a dispatcher and reads its state.

@@ -10,12 +10,16 @@ import (
 
 // look reads everything of ours, and of others what stands where a chain is
 // wanted.
-func (d *Driver) look(ctx context.Context, q observed.Query) (observed.State, error) {
-	s := observed.State{Objects: resource.NewSet(16)}
+func (d *Driver) look(ctx context.Context, q observed.Query) (s observed.State, err error) {
+	places, outdated, seen := d.places, d.outdated, d.seen
+	defer func() {
+		if err != nil { // what was seen last is the best that is known
+			d.places, d.outdated, d.seen = places, outdated, seen
+		}
+	}()
+	s = observed.State{Objects: resource.NewSet(16)}
 	d.known.next()
-	clear(d.places)
-	clear(d.outdated)
-	d.seen = d.seen[:0]
+	d.places, d.outdated, d.seen = map[resource.Key]string{}, map[resource.Key][]string{}, nil
 	if d.pins.stale(d.cfg.Cookie) {
 		return s, d.observeForeign(&s, q.Want) // pins of a namespace that is gone
 	}

@@ -103,6 +103,47 @@ func TestExternalMap(t *testing.T) {
 	}
 }
 
+// TestExternalMapReplaced is another tool that makes its map anew: the program
+// is loaded with that one, and keeps its other maps.
+func TestExternalMapReplaced(t *testing.T) {
+	r := ways()[0].start(t)
+	r.one.Maps = []resource.MapSettings{{Name: settingsMap, Pin: "others/settings", External: true}}
+	want := set(r.one, r.two, r.chain(r.way.hook, r.one, r.two))
+	r.make(want)
+	before := pinnedMapID(mapPin(r.programDir(r.one), "seen"))
+	pin := r.d.pins.shared("others/settings")
+	other, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Hash, KeySize: 4, ValueSize: 8, MaxEntries: 64})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	r.remove(pin)
+	if err := other.Pin(pin); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the program, and then the chain that runs what was loaded before
+		if shown := text(r.plan(want)); strings.Contains(shown, "In sync") {
+			t.Fatalf("the plan takes the former map for the one that is pinned:\n%s", shown)
+		}
+		if errs := r.try(want); len(errs) > 0 {
+			t.Fatal(errs)
+		}
+	}
+	if plan := r.plan(want); !plan.Empty() {
+		t.Errorf("still to do:\n%s", text(plan))
+	}
+	if err := other.Put(uint32(5), uint64(55)); err != nil {
+		t.Fatal(err)
+	}
+	if got := dump(t, r.pinned(mapPin(r.programDir(r.one), settingsMap))); got != "5=55 " {
+		t.Errorf("the program has a map with %q", got)
+	}
+	if now := pinnedMapID(mapPin(r.programDir(r.one), "seen")); now != before {
+		t.Error("its counter was made anew")
+	}
+	r.sound("p0", 2)
+}
+
 // TestForeignPins adopts nothing of a namespace that had the same inode.
 func TestForeignPins(t *testing.T) {
 	r := ways()[0].start(t)

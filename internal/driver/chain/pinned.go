@@ -16,11 +16,11 @@ func openProgram(path string) (*ebpf.Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	attr := struct { // of BPF_OBJ_GET, as in linux/bpf.h
-		path  uint64
+	attr := struct { // of BPF_OBJ_GET, as in linux/bpf.h on machines of 64 bits
+		path  *byte
 		fd    uint32
 		flags uint32
-	}{path: uint64(uintptr(unsafe.Pointer(name)))}
+	}{path: name}
 	fd, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_OBJ_GET, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr))
 	runtime.KeepAlive(name)
 	if errno != 0 {

@@ -93,12 +93,24 @@ func (d *Driver) completeness(have, want resource.Program) resource.Program {
 		}
 	}
 	for _, m := range want.Maps {
-		if m.Pin != "" && !exists(d.pins.shared(m.Pin)) {
+		switch {
+		case m.Pin == "":
+		case !exists(d.pins.shared(m.Pin)):
 			have.Damage = append(have.Damage, fmt.Sprintf("map %s is not pinned at %s", m.Name, m.Pin))
+		case d.replaced(have, m):
+			have.Damage = append(have.Damage, fmt.Sprintf("another map than its %s is pinned at %s", m.Name, m.Pin))
 		}
 	}
 	want.Damage, want.Functions, want.Layout = have.Damage, have.Functions, have.Layout
 	return want
+}
+
+// replaced reports that somebody pinned another map where an instance is to
+// share one: it goes on with the one that nobody finds any more.
+func (d *Driver) replaced(p resource.Program, m resource.MapSettings) bool {
+	own := pinnedMapID(mapPin(d.pins.program(p.Name, p.Link, p.Digest), m.Name))
+	shared := pinnedMapID(d.pins.shared(m.Pin))
+	return own != 0 && shared != 0 && own != shared
 }
 
 // layoutOf reads what the pinned maps of an instance are like.
@@ -174,6 +186,9 @@ func (d *Driver) prepareProgram(ctx context.Context, p resource.Program) error {
 func (d *Driver) salvage(p resource.Program, obj *object) (*loading, error) {
 	l := &loading{program: p, functions: map[string]*ebpf.Program{}, maps: map[string]*ebpf.Map{}, shared: sharedPins(d.pins, p)}
 	dir := d.pins.program(p.Name, p.Link, p.Digest)
+	if slices.ContainsFunc(p.Maps, func(m resource.MapSettings) bool { return m.Pin != "" && d.replaced(p, m) }) {
+		return nil, nil // the map is one of the loaded program's for good
+	}
 	for _, f := range p.Functions {
 		prog, err := openProgram(functionPin(dir, f))
 		if err != nil {
