@@ -415,7 +415,8 @@ func (d *Driver) removeChain(c resource.Chain) error {
 	}
 	if c.Hook.IsXDP() {
 		if err := d.lroBack(c.Link); err != nil {
-			return err
+			// No reason to keep the pins of what is off already.
+			d.cfg.Log.Warn("large receive offload stays off", "interface", c.Link, "err", err)
 		}
 	}
 	if err := removeTree(dir); err != nil {
