@@ -27,8 +27,11 @@ const (
 func (g guest) boot(ctx context.Context, image, initrd string) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, g.Timeout)
 	defer cancel()
+	// One processor: an emulated one may run code that another has rewritten
+	// since, which the kernel does for each swap of XDP programs, and then dies of
+	// a breakpoint that is there no more.
 	qemu := exec.CommandContext(ctx, "qemu-system-x86_64",
-		"-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1536",
+		"-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "1", "-m", "1536",
 		"-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio",
 		"-netdev", "user,id=n0,restrict=on", "-device", "virtio-net-pci,netdev=n0,romfile=,addr="+virtioSlot,
 		"-netdev", "user,id=n1,restrict=on", "-device", "e1000,netdev=n1,romfile=,addr="+e1000Slot,
