@@ -59,9 +59,9 @@ func makeRank(op *Op) int {
 		return 7
 	case resource.KindRule:
 		return 9
-	case resource.KindProgram:
+	case resource.KindProgram, resource.KindBackend:
 		return 11
-	case resource.KindMap:
+	case resource.KindMap, resource.KindVIP, resource.KindDrain:
 		return 12
 	case resource.KindChain:
 		return 13

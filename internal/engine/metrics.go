@@ -34,6 +34,7 @@ var (
 	opKinds    = []resource.Kind{
 		resource.KindLink, resource.KindAddress, resource.KindRoute, resource.KindRule,
 		resource.KindNeighbour, resource.KindPort, resource.KindSysctl, resource.KindProgram, resource.KindMap, resource.KindChain,
+		resource.KindBalancer, resource.KindBackend, resource.KindVIP, resource.KindDrain,
 	}
 )
 

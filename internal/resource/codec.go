@@ -18,6 +18,10 @@ var decoders = map[Kind]func([]byte) (Resource, error){
 	KindProgram:     decode[Program],
 	KindMap:         decode[Map],
 	KindChain:       decode[Chain],
+	KindBalancer:    decode[Balancer],
+	KindBackend:     decode[Backend],
+	KindVIP:         decode[VIP],
+	KindDrain:       decode[Drain],
 }
 
 func decode[T Resource](b []byte) (Resource, error) {
