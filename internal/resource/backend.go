@@ -21,6 +21,17 @@ const (
 	L2DSR Encap = "l2dsr" // the frame as it is, to the backend's MAC
 )
 
+// HealthState is what is known of a backend.
+type HealthState string
+
+// The states. The dataplane keeps the last one that was known, so that whoever
+// comes next need not begin with nothing.
+const (
+	HealthUnknown HealthState = "unknown" // not asked yet
+	HealthUp      HealthState = "up"
+	HealthDown    HealthState = "down"
+)
+
 // Label is a word that YAML gives a backend, to select it by.
 type Label struct {
 	Name  string `json:"name"`
@@ -40,6 +51,9 @@ type Backend struct {
 	Address netip.Addr `json:"address"`
 	Encap   Encap      `json:"encap"`
 	Table   uint32     `json:"table,omitempty"` // of the routes to it; 0: as rules say
+
+	// State is decided (see intent.Balance) and kept beside the record.
+	State HealthState `json:"state,omitempty"`
 
 	// What deciders go by; the dataplane knows nothing of it.
 
@@ -86,7 +100,7 @@ func (b Backend) Requires() []Key { return []Key{BalancerKey()} }
 // Equal compares what the dataplane holds, and wants no damage.
 func (b Backend) Equal(o Resource) bool {
 	c, ok := o.(Backend)
-	return ok && b.Key() == c.Key() && b.Table == c.Table && slices.Equal(b.Seen.Damage, c.Seen.Damage)
+	return ok && b.Key() == c.Key() && b.Table == c.Table && b.State == c.State && slices.Equal(b.Seen.Damage, c.Seen.Damage)
 }
 
 // Inherit takes what only reading back tells.
@@ -94,6 +108,9 @@ func (b Backend) Inherit(have Resource) Resource {
 	if h, ok := have.(Backend); ok {
 		b.Seen = h.Seen
 		b.Seen.Damage = nil
+		if b.State == "" {
+			b.State = h.State
+		}
 	}
 	return b
 }
@@ -106,6 +123,7 @@ func (b Backend) Fields() []Field {
 	if b.Table != 0 {
 		f.add("table", fmt.Sprint(b.Table))
 	}
+	f.add("state", string(b.State))
 	f.add("damage", strings.Join(b.Seen.Damage, ", "))
 	return f
 }
