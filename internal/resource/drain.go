@@ -14,9 +14,10 @@ const KindDrain Kind = "drain"
 // and who decides lets it go on until its end.
 type Drain struct {
 	VIP string `json:"vip"` // the name of its Key
-	// Left is how long it goes on; in ns. The dataplane ends it then by itself;
-	// what it kept is given back when it is removed.
-	Left time.Duration `json:"left"`
+	// Until is when it ends, in ns of CLOCK_BOOTTIME, to a millisecond, so that
+	// it reads the same each time. The dataplane ends it then by itself; what it
+	// kept is given back when it is removed.
+	Until time.Duration `json:"until"`
 	// Backends are those that it still needs, by the names of their keys.
 	Backends []string `json:"backends,omitempty"`
 	// Flows is how many are known to be with a backend that left; -1 where
