@@ -21,6 +21,7 @@ var layers = []struct {
 	{"internal/state", nil, "records on disk are plain values"},
 	{"internal/source", []string{"state"}, "bytes and revisions; what they mean is for desired to say"},
 	{"internal/artifact", nil, "bytes from strangers; what is in them is for others to say"},
+	{"internal/maglev", nil, "a ring is a value: what it is for is for a driver to say"},
 	{"internal/testns", nil, "every test of a real kernel stands on it"},
 	{"internal/agent", []string{"strict"}, "local policy is read before anything else exists"},
 	{"internal/desired", []string{"resource", "strict"}, "check needs no root, kernel or network"},
