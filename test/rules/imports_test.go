@@ -36,6 +36,7 @@ var layers = []struct {
 	{"internal/driver/netlink/wire", nil, "messages as the kernel has them, whatever they are for"},
 	{"internal/driver/chain/value", []string{"resource", "strict"}, "bytes of a map, whoever reads or writes them"},
 	{"internal/apply", []string{"resource", "observed", "diff", "driver"}, "plans are data, and this is their one interpreter"},
+	{"internal/health", nil, "what a stranger answered, in plain values"},
 	{"internal/intent", []string{"resource", "observed", "diff"}, "deciders are pure"},
 	{"internal/capture", []string{"resource", "observed"}, "the opposite direction of desired"},
 	{"internal/engine", []string{"resource", "observed", "diff", "driver", "apply", "intent", "desired", "source", "state", "agent", "strict"},
