@@ -44,7 +44,7 @@ type Check struct {
 	HTTP Request
 	TLS  TLS
 
-	Interval     time.Duration // from the start of a probe to the next, while all is well; 2s
+	Interval     time.Duration // from the start of a probe to the next, while all is well; 1ms or more; 2s
 	FastInterval time.Duration // while the counter is in between; Interval
 	DownInterval time.Duration // while all is lost; Interval
 	Timeout      time.Duration // of a whole probe, however the answer drips; Interval
@@ -82,13 +82,14 @@ const (
 	defaultRise     = 2
 	defaultFall     = 3
 	maxJitter       = 50
+	minInterval     = time.Millisecond
 )
 
 // Defaults fills in what is zero, and puts what is out of range into it.
 func (c Check) Defaults() Check {
-	c.Interval = positive(c.Interval, defaultInterval)
-	c.FastInterval = positive(c.FastInterval, c.Interval)
-	c.DownInterval = positive(c.DownInterval, c.Interval)
+	c.Interval = max(positive(c.Interval, defaultInterval), minInterval)
+	c.FastInterval = max(positive(c.FastInterval, c.Interval), minInterval)
+	c.DownInterval = max(positive(c.DownInterval, c.Interval), minInterval)
 	c.Timeout = positive(c.Timeout, c.Interval)
 	c.Jitter = min(max(c.Jitter, 0), maxJitter)
 	c.Rise = positive(c.Rise, defaultRise)

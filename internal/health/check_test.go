@@ -18,7 +18,7 @@ func TestDefaults(t *testing.T) {
 		{"an interval stands for what is not given", Check{Type: ICMP, Interval: time.Minute, DownInterval: time.Hour},
 			Check{Type: ICMP, Interval: time.Minute, FastInterval: time.Minute, DownInterval: time.Hour, Timeout: time.Minute, Rise: 2, Fall: 3}},
 		{"a request", Check{Type: HTTP, Interval: 1, Rise: 1, Fall: 1, Jitter: 99},
-			Check{Type: HTTP, Interval: 1, FastInterval: 1, DownInterval: 1, Timeout: 1, Rise: 1, Fall: 1, Jitter: 50,
+			Check{Type: HTTP, Interval: 1e6, FastInterval: 1e6, DownInterval: 1e6, Timeout: 1e6, Rise: 1, Fall: 1, Jitter: 50,
 				HTTP: Request{Method: "GET", Path: "/", Status: ok}}},
 		{"what cannot be", Check{Type: ICMP, Interval: -1, Timeout: -1, Rise: -1, Fall: 0, Jitter: -1},
 			Check{Type: ICMP, Interval: 2 * time.Second, FastInterval: 2 * time.Second, DownInterval: 2 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3}},
