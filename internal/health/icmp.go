@@ -147,7 +147,7 @@ func (p *pinger) ping(ctx context.Context, at endpoint, deadline time.Time) erro
 		return unix.Sendmsg(fd, p.request(seq, w.nonce), sourceMessage(at.source), sockaddr(netip.AddrPortFrom(w.to, 0)), unix.MSG_DONTWAIT)
 	})
 	if err != nil {
-		return failed(Local, fmt.Errorf("send: %w", err))
+		return p.explain(at, fmt.Errorf("send: %w", err))
 	}
 	timer := time.NewTimer(time.Until(deadline))
 	defer timer.Stop()
@@ -159,6 +159,23 @@ func (p *pinger) ping(ctx context.Context, at endpoint, deadline time.Time) erro
 	case <-ctx.Done():
 		return local(ctx.Err())
 	}
+}
+
+// explain tells a request that has no way from one whose source is not an
+// address of this host: the kernel may call both unreachable.
+func (p *pinger) explain(at endpoint, err error) error {
+	if !at.source.IsValid() || codeOf(err) != Unreachable {
+		return failed(Local, err)
+	}
+	f, opening := at.from.open(p.family, unix.SOCK_DGRAM, 0)
+	if opening != nil {
+		return opening
+	}
+	defer f.Close()
+	if control(f, func(fd int) error { return unix.Bind(fd, sockaddr(netip.AddrPortFrom(at.source, 0))) }) != nil {
+		return local(fmt.Errorf("%w: is %s an address of this host?", err, at.source))
+	}
+	return failed(Unreachable, err)
 }
 
 // expect gives a request a number that no other has now.
