@@ -1,0 +1,75 @@
+package intent
+
+import (
+	"time"
+
+	"reconciler/internal/resource"
+)
+
+// Ramps are the slow starts of backends in VIPs: those that are on, and those
+// that are over.
+type Ramps map[Seated]Ramp
+
+// Seated is a backend in a VIP.
+type Seated struct {
+	VIP     resource.Key
+	Backend string // the name of its key
+}
+
+// Ramp is a slow start.
+type Ramp struct {
+	From  uint8 // the weight that it began with
+	Since Instant
+	Over  bool
+}
+
+// rampSteps bounds how often a slow start changes a ring.
+const rampSteps = 10
+
+// ramp is the weight of a backend that serves: all of it, or as much as its slow
+// start lets it have by now; and whether that has to do with it. A backend of a
+// VIP that had none has nobody to take it slowly for.
+func (b *balancing) ramp(vip resource.Key, was resource.VIP, there bool, w weighed, slow time.Duration) (uint8, bool) {
+	at := Seated{vip, w.Backend}
+	r, known := b.Ramps[at]
+	if !known {
+		r = b.begin(was, there, w)
+	}
+	full := w.Effective
+	if slow <= 0 || r.From >= full {
+		r.Over = true
+	}
+	ramping := !r.Over
+	if ramping {
+		step := slow / rampSteps
+		done := int(b.Now.At.Sub(r.Since) / max(step, 1))
+		if done < rampSteps {
+			b.out.Next = Earliest(b.out.Next, r.Since.Add(time.Duration(done+1)*step))
+			full = r.From + uint8(int(full-r.From)*done/rampSteps)
+		} else {
+			r.Over = true
+		}
+	}
+	b.out.Ramps[at] = r
+	return full, ramping
+}
+
+// begin is the slow start of a backend that begins to serve; one that the
+// dataplane is in the middle of goes on from there.
+func (b *balancing) begin(was resource.VIP, there bool, w weighed) Ramp {
+	have := weightsOf(was.Shares)[w.Backend]
+	switch {
+	case !there, len(was.Shares) == 0:
+		return Ramp{Over: true}
+	case have == 0:
+		return Ramp{From: max(1, w.Effective/rampSteps), Since: b.Now.At}
+	case b.Ramps == nil && have < w.Effective:
+		return Ramp{From: have, Since: b.Now.At}
+	}
+	return Ramp{Over: true}
+}
+
+// stops forgets the slow start of what does not serve.
+func (b *balancing) stops(vip resource.Key, backend string) {
+	delete(b.out.Ramps, Seated{vip, backend})
+}
