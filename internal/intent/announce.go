@@ -93,6 +93,15 @@ func stand(v resource.VIP, have *resource.Set) bool {
 	return false
 }
 
+// AnnouncedAddresses are those that stand on the link of a VIP while it is up.
+func AnnouncedAddresses(v resource.VIP) []resource.Address {
+	out := make([]resource.Address, len(v.Addresses))
+	for i, a := range v.Addresses {
+		out[i] = announced(v, a)
+	}
+	return out
+}
+
 func announced(v resource.VIP, a netip.Addr) resource.Address {
 	return resource.Address{Link: v.Announce.Link, Prefix: netip.PrefixFrom(a, a.BitLen()), Protocol: resource.Protocol, NoDAD: a.Is6()}
 }

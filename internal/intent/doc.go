@@ -3,5 +3,5 @@
 // changes by itself. One file each.
 //
 // It owns decisions and no effects: it reads no clock, no disk and no kernel,
-// starts nothing, and imports only resource, observed and diff.
+// starts nothing, and imports only resource, observed, diff and maglev.
 package intent

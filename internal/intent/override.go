@@ -1,27 +1,48 @@
 package intent
 
-import "time"
+import (
+	"slices"
+	"time"
 
-// OverrideState is what a person wants of a backend, whatever YAML and probes
+	"reconciler/internal/resource"
+)
+
+// OverrideState is what a person wants of something, whatever YAML and probes
 // say.
 type OverrideState string
 
 // The states.
 const (
-	Paused   OverrideState = "paused"   // no new flows; those it has stay
+	Paused   OverrideState = "paused"   // of a backend: no new flows; those it has stay
 	Disabled OverrideState = "disabled" // the same, and they go with its flush
 	Enabled  OverrideState = "enabled"  // as if YAML neither disabled nor drained it
 )
 
-// Override is a word of a person about a backend, for a while.
+// Override is a word of a person about a backend, a VIP or a program of a chain,
+// for a while. Exactly one of Backend, VIP and Program is set.
 type Override struct {
 	Backend string // its name in YAML
 	Pool    string // of Weight; empty: each
+	VIP     string // its name in YAML; may only be Disabled: nobody serves it
+	Chain   string // the name of its key
+	Program string // of Chain; may only be Disabled: it is left out
 	State   OverrideState
 	Weight  *uint8
 	Flush   bool
 	Reason  string
 	Until   time.Time // of the day, for people; who has it drops it then
+}
+
+// Order is a wish of a person to drain the backends that have all of some
+// labels.
+type Order struct {
+	Select []resource.Label
+	resource.DrainOrder
+}
+
+// Selects reports that a backend has all of its labels.
+func (o Order) Selects(b resource.Backend) bool {
+	return len(o.Select) > 0 && !slices.ContainsFunc(o.Select, func(l resource.Label) bool { return !slices.Contains(b.Labels, l) })
 }
 
 func (o Override) said() string {
@@ -36,7 +57,7 @@ func (o Override) said() string {
 func (b *balancing) override(backend, pool string) Override {
 	var sum Override
 	for _, o := range b.Overrides {
-		if o.Backend != backend || o.Pool != "" && o.Pool != pool {
+		if backend == "" || o.Backend != backend || o.Pool != "" && o.Pool != pool {
 			continue
 		}
 		if o.State != "" {
@@ -48,4 +69,40 @@ func (b *balancing) override(backend, pool string) Override {
 		sum.Reason, sum.Until = o.Reason, o.Until
 	}
 	return sum
+}
+
+// disabled is the word of a person that a VIP is not to serve.
+func (b *balancing) disabled(vip string) (Override, bool) {
+	i := slices.IndexFunc(b.Overrides, func(o Override) bool { return o.VIP == vip && vip != "" && o.State == Disabled })
+	if i < 0 {
+		return Override{}, false
+	}
+	return b.Overrides[i], true
+}
+
+// LeaveOut returns want without the programs of chains that a person disabled. A
+// chain that has no other is not wanted; its programs stay loaded. It is want
+// itself where nobody did.
+func LeaveOut(want *resource.Set, overrides []Override) (*resource.Set, map[resource.Key]string) {
+	out := want
+	reasons := make(map[resource.Key]string)
+	for _, over := range overrides {
+		k := resource.Key{Driver: resource.ChainDriver, Kind: resource.KindChain, Name: over.Chain}
+		o, ok := out.Get(k)
+		if over.Program == "" || over.State != Disabled || !ok {
+			continue
+		}
+		c := o.Resource.(resource.Chain)
+		c.Slots = slices.DeleteFunc(slices.Clone(c.Slots), func(s resource.Slot) bool { return s.Program == over.Program })
+		if out == want {
+			out = want.Clone()
+		}
+		reasons[k] = over.Program + ": " + over.said()
+		if o.Resource = c; len(c.Slots) == 0 {
+			out.Remove(k)
+			continue
+		}
+		out.Put(o)
+	}
+	return out, reasons
 }

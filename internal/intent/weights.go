@@ -23,6 +23,7 @@ type Facts struct {
 	// Health is by record. Nil: nobody asks, so what the dataplane holds counts.
 	Health    map[resource.Key]Health
 	Overrides []Override
+	Orders    []Order // of people; those of YAML are with the backends
 	// Ramps are those of the last decision; nil for the first one.
 	Ramps Ramps
 	// Steps are when VIPs that go to a new ring in steps may do the next one.
@@ -164,10 +165,14 @@ func (b *balancing) vip(o resource.Object) {
 	was, there := held.Resource.(resource.VIP)
 	var all []weighed
 	serving := -1
+	person, off := b.disabled(v.Name)
 	for i, pool := range v.Pools {
 		live := false
 		for _, m := range pool.Members {
 			w := b.weigh(v, pool, m)
+			if off {
+				w.Effective, w.cause, w.Why = 0, event, person.said()
+			}
 			live = live || w.Effective > 0
 			all = append(all, w)
 		}
@@ -207,7 +212,7 @@ func (b *balancing) vip(o resource.Object) {
 	b.out.States[k] = vipState(v, known)
 	b.out.Seats[k] = seats(all)
 	if there {
-		//guard
+		b.guard(k, &v, was, causes)
 		if why := reasons(was, v, all, causes); why != "" {
 			b.out.Reasons[k] = why
 		}
@@ -298,8 +303,13 @@ func (b *balancing) joins(k resource.Key) cause {
 	return asked
 }
 
-// draining is the order of YAML by which a backend drains now.
+// draining is the order by which a backend drains now.
 func (b *balancing) draining(one resource.Backend) *resource.DrainOrder {
+	for _, o := range b.Orders {
+		if o.Selects(one) {
+			return &o.DrainOrder
+		}
+	}
 	for i, d := range one.Drains {
 		if d.Until.IsZero() {
 			return &one.Drains[i]

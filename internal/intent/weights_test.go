@@ -328,7 +328,7 @@ func TestNoSlowStartOfARaise(t *testing.T) {
 func TestKeepDrains(t *testing.T) {
 	b := newBench()
 	b.hold("b=100", "a=up b=up")
-	d := resource.Drain{VIP: b.vip.Key().Name, Left: 5 * time.Minute, Backends: []string{b.key("a").Name}}
+	d := resource.Drain{VIP: b.vip.Key().Name, Until: time.Hour + 5*time.Minute, Backends: []string{b.key("a").Name}}
 	b.held.Put(resource.Object{Resource: d, Owner: resource.Ours})
 	want := b.want()
 	want.Remove(b.key("a")) // gone from YAML
@@ -344,15 +344,15 @@ func TestKeepDrains(t *testing.T) {
 		t.Error("the set that was given is changed")
 	}
 
-	d.Left = 0
+	d.Until = time.Hour
 	b.held.Put(resource.Object{Resource: d, Owner: resource.Ours})
-	if kept, next := KeepDrains(want, b.held, 0); kept != want || next != Never {
+	if kept, next := KeepDrains(want, b.held, at(time.Hour)); kept != want || next != Never {
 		t.Error("a drain that is over is kept")
 	}
-	d.Left = time.Minute
+	d.Until = 2 * time.Hour
 	b.held.Put(resource.Object{Resource: d, Owner: resource.Ours})
 	want.Remove(b.vip.Key())
-	if kept, _ := KeepDrains(want, b.held, 0); kept != want {
+	if kept, _ := KeepDrains(want, b.held, at(time.Hour)); kept != want {
 		t.Error("a drain is kept without its VIP")
 	}
 }
