@@ -13,9 +13,6 @@ import (
 	"reconciler/internal/apply"
 	"reconciler/internal/diff"
 	"reconciler/internal/engine"
-	"reconciler/internal/intent"
-	"reconciler/internal/observed"
-	"reconciler/internal/resource"
 	"reconciler/internal/state"
 )
 
@@ -113,7 +110,7 @@ func (c *cli) applyLocal(ctx context.Context, o applyOptions, path string) error
 	}
 	l.fetch(ctx, want)
 	if o.confirm > 0 {
-		l.planner.Decide = keepSpares
+		l.planner.Decide = engine.DecideOnce(true)
 	}
 	l.planner.AllowPrune, l.planner.Guard.Again = o.allowPrune, l.heldBefore()
 	planned, err := l.planner.Plan(ctx, want, o.planFile != "")
@@ -131,11 +128,6 @@ func (c *cli) applyLocal(ctx context.Context, o applyOptions, path string) error
 	}
 	run := applying{local: l, options: o, planned: planned}
 	return run.do(ctx, func() (engine.Planned, error) { return l.planner.Plan(ctx, want, false) }, release)
-}
-
-// keepSpares leaves what going back would need.
-func keepSpares(want *resource.Set, have observed.State) (*resource.Set, []diff.Note) {
-	return intent.KeepSpares(want, have.Objects), nil
 }
 
 // applyThrough goes through the daemon that holds the lock if it follows the

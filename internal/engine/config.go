@@ -81,6 +81,7 @@ type Config struct {
 	Registry prometheus.Registerer // none where nil
 	Clock    intent.Clock          // the host's where zero
 	Notify   Notifier
+	Health   Health // asks backends; nobody does where nil
 	// Enter runs a function on a thread in the network namespace that the
 	// drivers work in. Nil where it is the process's own.
 	Enter func(func())
@@ -128,6 +129,9 @@ func (c Config) checked() (Config, error) {
 	}
 	if c.Enter == nil {
 		c.Enter = func(f func()) { f() }
+	}
+	if c.Health == nil {
+		c.Health = nobody{}
 	}
 	if c.Namespace == nil {
 		c.Namespace = func() error { return nil }

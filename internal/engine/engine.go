@@ -74,6 +74,7 @@ func newLoop(e *Engine, c Config) *loop {
 		ask: make(chan struct{}, 1), answers: l.answering,
 	}
 	l.fetcher = newFetcher(c.Drivers)
+	l.balance.health = c.Health
 	l.sampling = newSampling(c.Drivers)
 	if c.Registry != nil {
 		c.Registry.MustRegister(l.sampling)
@@ -122,7 +123,7 @@ func (l *loop) load() error {
 func (e *Engine) Run(ctx context.Context) error {
 	defer e.ended()
 	l := e.loop
-	tasks := []task{l, l.prober, l.fetcher, taskFunc{"source", l.follow}, taskFunc{"spawned", e.spawned}}
+	tasks := []task{l, l.prober, l.fetcher, l.balance.health, taskFunc{"source", l.follow}, taskFunc{"spawned", e.spawned}}
 	if host := l.Settings.Protect.Source; host != "" && !isAddress(host) {
 		tasks = append(tasks, taskFunc{"resolver", l.resolve})
 	}

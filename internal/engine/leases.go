@@ -43,6 +43,7 @@ func (l *loop) expire() {
 		l.saveLedger()
 		l.event(Event{Type: EventRequest, Revision: p.Revision, Message: "rollback is over"})
 	}
+	l.expireOverrides(now)
 	l.leaseConditions(now)
 }
 
@@ -63,6 +64,11 @@ func (l *loop) leaseConditions(now intent.Moment) {
 		}
 	}
 	l.conds.set(CondSuspended, "Asked", text)
+	lines := make([]string, 0, len(l.ledger.Overrides))
+	for _, o := range l.shownOverrides(now) {
+		lines = append(lines, fmt.Sprintf("%s until %s: %s", o, clockTime(o.Until), o.Reason))
+	}
+	l.conds.set(CondOverridden, "Asked", few(lines))
 }
 
 // leaseNext is when the next lease ends.
@@ -73,6 +79,9 @@ func (l *loop) leaseNext() intent.Instant {
 	}
 	if p := l.ledger.Pin; p != nil {
 		next = intent.Earliest(next, p.Until.Instant(now))
+	}
+	for _, o := range l.ledger.Overrides {
+		next = intent.Earliest(next, o.Deadline.Instant(now))
 	}
 	return next
 }

@@ -31,6 +31,8 @@ type ledger struct {
 	Verdict   string     `json:"verdict,omitempty"`
 	Pin       *diskPin   `json:"pin,omitempty"`
 	Suspended *diskLease `json:"suspended,omitempty"`
+	// Overrides are what people want at run time, in the order in which they said it.
+	Overrides []diskOverride `json:"overrides,omitempty"`
 	// Held is the revision of which deletions are held.
 	Held string `json:"held,omitempty"`
 	// Approved is the revision whose held deletions may go.

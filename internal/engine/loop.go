@@ -19,6 +19,7 @@ type loop struct {
 	log      *slog.Logger
 	metrics  *metrics
 	sampling *sampling
+	balance  balance
 	conds    *conditions
 	planner  Planner
 	prober   *prober
@@ -108,6 +109,9 @@ func (l *loop) Run(ctx context.Context) error {
 			l.fetched(ctx, f)
 		case a := <-l.answering:
 			l.answered(ctx, a)
+		case <-l.balance.health.Changed():
+			l.balance.turned = true
+			timers.eventSoon()
 		case <-l.changes.signal:
 			l.eventAt = min(l.eventAt, l.now().At)
 			timers.eventSoon()
@@ -177,6 +181,9 @@ func (l *loop) resync(ctx context.Context) {
 // changed looks after kernel events, unless all of them are about what is
 // neither wanted nor ours.
 func (l *loop) changed(ctx context.Context) {
+	if l.balance.turned {
+		l.turn(ctx)
+	}
 	keys, overrun := l.changes.take()
 	if overrun {
 		l.metrics.overruns.Inc()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -81,7 +82,7 @@ func (l *loop) isChange() bool {
 
 // repair does a plan of what was wanted before.
 func (l *loop) repair(ctx context.Context, planned Planned, p *Pass) {
-	p.Drift = l.ledger.Boot == l.Clock.ID
+	p.Drift = l.ledger.Boot == l.Clock.ID && slices.ContainsFunc(planned.Plan.Ops, func(op diff.Op) bool { return l.because(op) == "" })
 	l.carry(ctx, planned, p, nil)
 	if p.Cause == CauseEvent && l.eventAt != intent.Never {
 		l.metrics.repair.Observe(l.now().At.Sub(l.eventAt).Seconds())
@@ -136,6 +137,7 @@ func (l *loop) decide(want *resource.Set, have observed.State) (*resource.Set, [
 	now := l.now().At
 	l.decided = intent.Never
 	l.forgetUnwanted(want, have)
+	want, gated := l.weigh(want, have)
 	want = l.spare(want, have)
 	var keys []resource.Key
 	var notes []diff.Note
@@ -161,7 +163,7 @@ func (l *loop) decide(want *resource.Set, have observed.State) (*resource.Set, [
 		text := "somebody else changes it back again and again; left alone for now"
 		hold(k, r.Until, diff.Note{Code: diff.TwoManagers, Key: k, Text: text})
 	}
-	return intent.LeaveAlone(want, have.Objects, keys), notes
+	return intent.LeaveAlone(want, have.Objects, keys), append(notes, gated...)
 }
 
 // spare keeps what going back would need, while an apply is not confirmed.
@@ -185,6 +187,9 @@ func (l *loop) explain(p *diff.Plan) {
 			since = l.now().Wall
 		}
 		noticed[op.Key] = since
+		if op.Reason == "" {
+			op.Reason = l.because(*op)
+		}
 		if op.Reason == "" && !l.isChange() && l.ledger.Boot == l.Clock.ID {
 			op.Reason = "DRIFT since " + since.Format(time.TimeOnly)
 		}
@@ -274,7 +279,7 @@ func (l *loop) account(r apply.Report, p *Pass) {
 		case apply.Done:
 			p.Ops.done(op.Verb)
 			delete(l.failures, op.Key)
-			if p.Drift && !l.isLate(op) {
+			if p.Drift && !l.isLate(op) && l.because(op) == "" {
 				l.repaired(op, p.Cause)
 			}
 		case apply.Failed, apply.NotRun:

@@ -44,7 +44,7 @@ func (l *loop) conditionChanged(c Condition) {
 func (l *loop) publish() {
 	now := l.now()
 	s := &Status{
-		Suspended: l.lease(now), Pending: l.pendingStatus(now),
+		Suspended: l.lease(now), Pending: l.pendingStatus(now), Overrides: l.shownOverrides(now),
 		InSync: l.inSync(), Conditions: l.conds.list(),
 		Host: l.Host, Version: l.Version, Source: l.Source.String(), Mode: l.mode,
 		Seen: l.seen, Applied: l.ledger.Applied, LastGood: l.ledger.LastGood,

@@ -29,9 +29,10 @@ const (
 	CauseRequest Cause = "request" // sync, SIGHUP, approve, retry and the like
 	CauseConfirm Cause = "confirm" // probes answered, or their time is over
 	CauseDue     Cause = "due"     // a deadline: back-off, pin, lease
+	CauseHealth  Cause = "health"  // a backend came up or went down
 )
 
-var causes = []Cause{CauseStart, CauseTree, CauseEvent, CauseResync, CauseRequest, CauseConfirm, CauseDue}
+var causes = []Cause{CauseStart, CauseTree, CauseEvent, CauseResync, CauseRequest, CauseConfirm, CauseDue, CauseHealth}
 
 // Revision is one state of the source.
 type Revision struct {
@@ -48,6 +49,8 @@ type Status struct {
 	Pin       *Pin     `json:"pin,omitempty"`
 	Suspended *Lease   `json:"suspended,omitempty"`
 	Pending   *Pending `json:"pending,omitempty"`
+	// Overrides are what people want for a while, whatever the source says.
+	Overrides []Override `json:"overrides,omitempty"`
 
 	// InSync: the newest revision that was seen (with a pin: the pinned one) is
 	// what the host is made into, the last plan was empty, nothing should be
@@ -106,6 +109,7 @@ const (
 	CondConflict    ConditionType = "Conflict"        // somebody else's object stands in the way
 	CondPinned      ConditionType = "Pinned"          // rolled back until a deadline
 	CondSuspended   ConditionType = "Suspended"       // plans only
+	CondOverridden  ConditionType = "Overridden"      // people want something else than the source, for a while
 	CondStateDir    ConditionType = "StateDir"        // the state directory cannot be written
 	CondStateLost   ConditionType = "StateLost"       // a file of the state directory was corrupt and set aside
 	CondNamespace   ConditionType = "NamespaceGone"   // the network namespace has lost its name
@@ -116,7 +120,7 @@ const (
 var conditionTypes = []ConditionType{
 	CondSource, CondInvalid, CondNoTree, CondQuarantined, CondUnconfirmed, CondHeld, CondProtected, CondFailing, CondUnfinished,
 	CondTwoManagers, CondBlind, CondUnsupported, CondAbsent, CondConflict, CondPinned, CondSuspended, CondStateDir, CondStateLost,
-	CondNamespace, CondWatch, CondFetching, CondNotReady,
+	CondNamespace, CondWatch, CondFetching, CondNotReady, CondOverridden,
 }
 
 // Condition is one of them, with what is to be known.
@@ -227,6 +231,7 @@ const (
 	EventCleared     EventType = "cleared"     // a condition
 	EventRequest     EventType = "request"     // somebody asked for something
 	EventOverrun     EventType = "overrun"     // kernel events were lost
+	EventHealth      EventType = "health"      // a backend came up or went down
 	EventMissedEvent EventType = "missed-some" // to a reader who fell behind: sequence numbers are missing
 )
 
