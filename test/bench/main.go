@@ -5,8 +5,9 @@
 //
 // It owns the yardstick: batch.go, requests.go and client.go speak rtnetlink
 // by hand and share no code with the driver; programs.go loads BPF objects as a
-// client would that knows nothing of chains. Only ours.go, chains.go and
-// daemon.go touch the reconciler.
+// client would that knows nothing of chains; textbook.go builds a ring as the
+// paper does. Only ours.go, chains.go, rings.go and daemon.go touch the
+// reconciler.
 package main
 
 import (
@@ -89,7 +90,7 @@ func (b *bench) rounds(l load) int {
 }
 
 func names() []string {
-	return []string{"create", "noop", "remove", "change", "foreign", "daemon", "packet", "attach", "deploy", "lookback"}
+	return []string{"create", "noop", "remove", "change", "foreign", "daemon", "packet", "attach", "deploy", "lookback", "ring"}
 }
 
 func (b *bench) measure(ctx context.Context, name string) error {
@@ -114,6 +115,8 @@ func (b *bench) measure(ctx context.Context, name string) error {
 		return b.lookback(ctx)
 	case "packet":
 		return b.packet(ctx)
+	case "ring":
+		return b.rings()
 	}
 	return fmt.Errorf("-only %s: there are %s", name, strings.Join(slices.Sorted(slices.Values(names())), ", "))
 }
