@@ -33,6 +33,7 @@ type Builder struct {
 	order   []*class
 	seen    [seats]uint16 // 1 + index of an entry
 	taken   [words]uint64 // a bit for each slot
+	free    []int32       // the last slots
 }
 
 // Build fills a ring of prime length, at most MaxSize. The order of members
@@ -86,9 +87,11 @@ func (b *Builder) fill(ring []uint16) {
 		walks := b.walks
 		for i := range b.classes {
 			c := &b.classes[i]
-			if takers := c.earn(heaviest); takers > 0 {
-				b.take(ring, walks[:takers])
-				left -= takers
+			if takers := walks[:c.earn(heaviest)]; len(takers) > 0 {
+				many := min(len(takers), max(0, left-few))
+				b.take(ring, takers[:many])
+				b.takeLast(ring, takers[many:])
+				left -= len(takers)
 			}
 			walks = walks[c.count:]
 		}
@@ -114,8 +117,8 @@ func (b *Builder) take(ring []uint16, walks []walk) {
 func (b *Builder) has(slot int32) bool { return b.taken[slot>>6&(words-1)]&(1<<(slot&63)) != 0 }
 
 // search goes on from a slot that is taken to the next that is not. Most of
-// the time is spent here: eleven tries for a slot on average, and each step
-// waits for the one before. So two walks go in turns, with twice the skip.
+// the time is spent here, since each step waits for the one before. So two
+// walks go in turns, with twice the skip.
 func (b *Builder) search(even, back, size int32) int32 {
 	odd := step(even, back, size)
 	twice := step(back+size, back, size) - size

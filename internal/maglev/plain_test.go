@@ -87,7 +87,7 @@ func TestBuildIsThePlainAlgorithm(t *testing.T) {
 			top := 1 + r.Uint32N(1+r.Uint32N(120))
 			members := scattered(r, n, func(int) uint16 { return uint16(r.Uint32N(top + 1)) })
 			if got, want := build(t, size, members), plain(size, members); !slices.Equal(got, want) {
-				t.Errorf("ring of %d slots for %v is not the plain one", size, members)
+				t.Fatalf("ring of %d slots for %d backends, weights up to %d, is not the plain one", size, n, top)
 			}
 		}
 	}

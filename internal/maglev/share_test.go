@@ -20,7 +20,7 @@ func exactly(t *testing.T, ring []uint16, members []Member) {
 		n := has[m.ID]
 		share := float64(len(ring)) * float64(m.Weight) / float64(sum)
 		if math.Abs(float64(n)-share) >= 1 {
-			t.Errorf("%s with weight %d of %d has %d of %d slots, its share is %.2f", m.Address, m.Weight, sum, n, len(ring), share)
+			t.Fatalf("%s with weight %d of %d has %d of %d slots, its share is %.2f", m.Address, m.Weight, sum, n, len(ring), share)
 		}
 	}
 }
