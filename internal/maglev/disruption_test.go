@@ -11,7 +11,7 @@ import (
 // must move follows from the weights; the limit of what moves beyond need is a
 // fifth more than was measured, so that a worse order of turns is noticed.
 func TestDisruption(t *testing.T) {
-	const times = 8
+	const times = 4
 	set := func(weight uint16) func([]Member, int) []Member {
 		return func(m []Member, i int) []Member { return with(m, i, weight) }
 	}
@@ -29,8 +29,8 @@ func TestDisruption(t *testing.T) {
 		{"1 of 100 goes", 100, equal, remove, 1.01, 0.6},
 		{"1 of 1000 goes", 1000, equal, remove, 0.11, 0.65},
 		{"1 of 100 mixed ones goes", 100, mixed, remove, 1.99, 0.6},
-		{"1 of 1000 mixed ones goes", 1000, mixed, remove, 0.2, 0.8},
-		{"1 of 100 in three sizes goes", 100, some, remove, 1.8, 0.6},
+		{"1 of 1000 mixed ones goes", 1000, mixed, remove, 0.2, 1},
+		{"1 of 100 in three sizes goes", 100, some, remove, 1.8, 0.7},
 		{"1 of 100 from 100 to 99", 100, equal, set(99), 0.02, 0.1},
 		{"1 of 100 from 100 to 50", 100, equal, set(50), 0.51, 0.55},
 		{"1 of 100 begins slowly", 100, equal, set(1), 1.01, 0.65},
