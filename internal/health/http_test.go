@@ -169,7 +169,7 @@ func TestRequestsThatAreNone(t *testing.T) {
 		{Headers: HeaderLines(map[string]string{"A": "b\r\n\r\nGET /"})},
 		{Headers: HeaderLines(map[string]string{"A\r\nB": "c"})}, {Headers: "no colon\r\n"}, {Headers: "A: \x00\r\n"},
 	} {
-		t.Logf("%+v", r)
+		t.Logf("%q", fmt.Sprint(r))
 		if detail := want(t, at, Check{Type: HTTP, HTTP: r}, Local); !strings.HasPrefix(detail, "write request: ") {
 			t.Errorf("%q", detail)
 		}

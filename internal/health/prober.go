@@ -14,7 +14,7 @@ type prober struct {
 	delay  time.Duration // before the first probe
 	life   context.Context
 	stop   context.CancelFunc // called with the Monitor's mutex held
-	status Status // belongs to the Monitor's mutex
+	status Status             // belongs to the Monitor's mutex
 }
 
 // newProber is called with the mutex held; old is what had the ID before, or

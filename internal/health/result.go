@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
+	"unicode"
 
 	"golang.org/x/sys/unix"
 )
@@ -140,5 +142,17 @@ func outcome(err error) (Code, string) {
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 		detail = "the connection ended too early"
 	}
-	return code, detail[:min(len(detail), maxDetail)]
+	return code, printable(detail)
+}
+
+// printable is what of a text, in which a stranger may have a say, is fit for a
+// terminal.
+func printable(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, text)
+	return strings.ToValidUTF8(text[:min(len(text), maxDetail)], "")
 }
