@@ -2,7 +2,9 @@ package health
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -53,6 +55,25 @@ func TestFaultsOfThisHostChangeNothing(t *testing.T) {
 			pass(time.Hour)
 			if s := one(t, m); s.State != state || s.Last.Code != Local || s.Last.Detail != "no socket" {
 				t.Errorf("after %q for an hour: %v, %+v", script, s.State, s.Last)
+			}
+		})
+	}
+}
+
+// Who is woken long after the time was up cannot tell what came meanwhile.
+func TestABusyHostTakesNobodyOut(t *testing.T) {
+	for takes, want := range map[time.Duration]Code{
+		2000 * time.Millisecond: Timeout,
+		2500 * time.Millisecond: Timeout,
+		2501 * time.Millisecond: Local,
+	} {
+		watch(t, Config{}, func(m *Monitor, b *backends) {
+			b.waiting = func(context.Context) { time.Sleep(takes) }
+			b.answer = func(netip.Addr, int) error { return fmt.Errorf("read: %w", os.ErrDeadlineExceeded) }
+			m.Set(many(1, timed))
+			pass(takes)
+			if s := one(t, m); s.Last.Code != want || (s.State == Down) != (want == Timeout) {
+				t.Errorf("after %v: %v, %+v", takes, s.State, s.Last)
 			}
 		})
 	}

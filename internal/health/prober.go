@@ -2,6 +2,7 @@ package health
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -57,13 +58,24 @@ func (m *Monitor) run(p *prober) {
 		}
 		begin := time.Now()
 		err := p.probe(p.life, begin.Add(p.target.Check.Timeout))
+		took := time.Since(begin)
 		<-m.slots
-		next, ok := m.record(p, err, time.Since(begin))
+		next, ok := m.record(p, p.excuse(err, took), took)
 		if !ok {
 			return
 		}
 		timer.Reset(time.Until(begin.Add(jitter(next, p.target.Check.Jitter))))
 	}
+}
+
+// excuse takes the blame from a target whose time was up while this host was too
+// busy to look: an answer may have come, unread.
+func (p *prober) excuse(err error, took time.Duration) error {
+	late := took - p.target.Check.Timeout
+	if late <= p.target.Check.Timeout/4 || codeOf(err) != Timeout {
+		return err
+	}
+	return local(fmt.Errorf("%w, but this host was busy for %v longer", err, late.Round(time.Millisecond)))
 }
 
 // jitter makes an interval up to so many percent longer or shorter.
