@@ -170,8 +170,14 @@ func loaded(program, link, digest string) string {
 // Key identifies the instance and its digest.
 func (p Program) Key() Key { return ProgramKey(p.Name, p.Link, p.Digest) }
 
-// Requires nothing: an instance outlives its interface's absence.
-func (p Program) Requires() []Key { return nil }
+// Requires the balancer if it is its program, which runs on its maps. An
+// instance outlives its interface's absence.
+func (p Program) Requires() []Key {
+	if p.Name == BalancerProgram {
+		return []Key{BalancerKey()}
+	}
+	return nil
+}
 
 // Equal reports that what is loaded is whole: its digest is in its key.
 func (p Program) Equal(o Resource) bool {

@@ -153,6 +153,14 @@ func (v VIP) Inherit(have Resource) Resource {
 	return v
 }
 
+// Rename passes the name of the link on that has its addresses.
+func (v VIP) Rename(to func(string) string) Resource {
+	if v.Announce.Link != "" {
+		v.Announce.Link = to(v.Announce.Link)
+	}
+	return v
+}
+
 // Replaces reports that flows are told apart in another way, so that no ring of
 // before has a say.
 func (v VIP) Replaces(from Resource) bool {
