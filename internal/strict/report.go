@@ -50,6 +50,9 @@ func (r *Report) AtKey(c Child, p *Problem) { r.add(Error, c.KeyPos, c.Value, p)
 // Warn reports a warning at a value.
 func (r *Report) Warn(v *Value, p *Problem) { r.add(Warning, v.Pos, v, p) }
 
+// WarnKey reports a warning at the key of a mapping.
+func (r *Report) WarnKey(c Child, p *Problem) { r.add(Warning, c.KeyPos, c.Value, p) }
+
 // AtPos reports an error that belongs to no value.
 func (r *Report) AtPos(pos Pos, p *Problem) { r.add(Error, pos, nil, p) }
 
