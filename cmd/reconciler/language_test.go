@@ -46,6 +46,8 @@ func TestWholeLanguage(t *testing.T) {
 		"! unsupported: fdb of vx100: fdb of vx100 is not applied by this build interfaces.yaml:37",
 		"! unsupported: offload of uplink: offload of uplink is not applied by this build interfaces.yaml:18",
 		"! unsupported: probe conn-states: probe conn-states is not applied by this build chains.yaml:39",
+		"! unsupported: vip dns: vip dns is not applied by this build vips.yaml:44",
+		"! unsupported: vip www: vip www is not applied by this build vips.yaml:32",
 		"! not ready: program count@p1: read /usr/local/lib/bpf/count.bpf.o: not fetched chains.yaml:14",
 		"! not ready: program count@uplink: read /usr/local/lib/bpf/count.bpf.o: not fetched chains.yaml:14",
 		"! not ready: program droplist: read /usr/local/lib/bpf/droplist.bpf.o: open /usr/local/lib/bpf/droplist.bpf.o: no such file or directory chains.yaml:17",

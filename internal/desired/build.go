@@ -22,6 +22,8 @@ type builder struct {
 	programs map[string]*program
 	metrics  map[string][]published         // by their name
 	claims   map[resource.Key]*strict.Value // the hooks of interfaces that have a chain
+
+	lb balancing
 }
 
 // build returns what is wanted, and where each of it is declared.
@@ -56,12 +58,14 @@ func build(doc *document, report *strict.Report, around *surroundings) (*resourc
 		b.rule(&doc.Rules[i])
 	}
 	b.hostSysctls()
+	b.readBalancer()
 	b.readPrograms()
 	for i := range doc.Chains {
 		e := &doc.Chains[i]
 		b.chain(e.Name, e.Key, &e.Val)
 	}
 	b.addPrograms()
+	b.balance()
 	b.laterSections()
 	return b.want, b.at
 }
@@ -70,6 +74,13 @@ func build(doc *document, report *strict.Report, around *surroundings) (*resourc
 func (b *builder) fault(at *strict.Value, code, format string, args ...any) *strict.Problem {
 	p := strict.Problemf(code, format, args...)
 	b.report.At(at, p)
+	return p
+}
+
+// faultKey reports an error at the key of an entry.
+func (b *builder) faultKey(c strict.Child, code, format string, args ...any) *strict.Problem {
+	p := strict.Problemf(code, format, args...)
+	b.report.AtKey(c, p)
 	return p
 }
 

@@ -19,7 +19,7 @@ import (
 // TestGolden prints what the whole examples of the language declare.
 func TestGolden(t *testing.T) {
 	for _, dir := range []string{"testdata/ok", "testdata/ok-guest"} {
-		d, err := Load(os.DirFS(dir), Options{})
+		d, err := Load(os.DirFS(dir), Options{Balancer: ownBalancer(), Now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)})
 		if err != nil {
 			t.Fatal(err)
 		}

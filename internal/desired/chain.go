@@ -157,6 +157,9 @@ func (b *builder) addChain(p place, link string, slots []slot) {
 		c.Mode = resource.XDPMode(p.yaml.Mode.Or(string(resource.Native)))
 	}
 	for _, s := range slots {
+		if s.builtin {
+			b.runsBalancer(s.at)
+		}
 		if s.program == nil {
 			b.unsupported("builtin lb", link, s.at)
 			continue

@@ -71,9 +71,9 @@ func TestChains(t *testing.T) {
 			instance("a", "e0", in, xdp),
 		}},
 		{"chains: {e0: {xdp-ingress: {programs: [{builtin: lb}, a]}}, e1: {xdp-ingress: {programs: [{builtin: lb, enabled: false}]}}}", []resource.Resource{
-			resource.Chain{Link: "e0", Hook: xdp, Label: "e0", Mode: resource.Native, Slots: []resource.Slot{runs("a", "e0", xdp)}},
-			instance("a", "e0", xdp),
-			resource.Unsupported{Name: "builtin lb of e0", Link: "e0"},
+			resource.Chain{Link: "e0", Hook: xdp, Label: "e0", Mode: resource.Native, Slots: []resource.Slot{
+				{Program: resource.BalancerProgram, Proceed: xdp.DefaultProceed()}, runs("a", "e0", xdp)}},
+			instance("a", "e0", xdp), ownProgram(), ownTables(),
 		}},
 	} {
 		if diff := cmp.Diff(tt.want, wanted(t, twoPrograms+tt.text)); diff != "" {
@@ -106,7 +106,7 @@ func TestChainFaultsTellMore(t *testing.T) {
 		{"chains:\n  eth0: {tc-egress: {programs: [a]}}\n  up: {interfaces: [eth0], tc-egress: {programs: [b]}}", "tc-egress of eth0 has a chain already, at f0.yaml:4"},
 		{"chains: {eth0: {xdp-ingress: {programs: [{program: a, proceed-on: [shot]}]}}}", "known are aborted, drop, pass, tx, redirect"},
 		{"chains: {eth0: {tc-egress: {programs: [{program: a, proceed-on: [oc]}]}}}", "did you mean ok?"},
-		{"lb: {}", "it knows version, sysctl, tables, interfaces, routes, rules, programs, chains"},
+		{"upgrades: {}", "it knows version, sysctl, tables, interfaces, routes, rules, programs, chains"},
 	} {
 		_, err := Load(flat("version: 1\n"+twoPrograms+tt.text+"\n"), Options{})
 		if err == nil || !strings.Contains(err.Error(), tt.want) {

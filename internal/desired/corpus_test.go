@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/hashicorp/go-multierror"
 
@@ -62,7 +63,7 @@ func TestBad(t *testing.T) {
 
 func compareWithHead(t *testing.T, content string) {
 	t.Helper()
-	d, err := Load(fstest.MapFS{"x.yaml": {Data: []byte(content)}}, Options{})
+	d, err := Load(fstest.MapFS{"x.yaml": {Data: []byte(content)}}, Options{Balancer: ownBalancer(), Now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)})
 	got := map[string][]*strict.Fault{"at": faultsOf(t, err), "warning": d.Warnings}
 	status := "2"
 	for _, f := range got["at"] {

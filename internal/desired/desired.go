@@ -15,6 +15,7 @@ package desired
 
 import (
 	"io/fs"
+	"time"
 
 	"reconciler/internal/resource"
 	"reconciler/internal/strict"
@@ -36,6 +37,10 @@ type Options struct {
 	// Version is the version of this build, compared with min-version. Empty
 	// is a development build, which counts as the newest.
 	Version string
+	// Now is what the ends of drains are compared with. Zero: they are not.
+	Now time.Time
+	// Balancer is the load balancer of this build; nil: VIPs are Unsupported.
+	Balancer *Balancer
 }
 
 // File is a file outside the tree.

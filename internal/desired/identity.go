@@ -26,12 +26,17 @@ func places() *spot {
 		"fdb":         {identity: fdbIdentity},
 		"bridge-port": {below: map[string]*spot{"vlans": {identity: vlanIdentity}}},
 	}}
+	addresses := func(by func(*merger, *strict.Value) (identity, bool), differ string) *spot {
+		return &spot{each: &spot{below: map[string]*spot{"addresses": {identity: by, differ: differ}}}}
+	}
 	contents := &spot{below: map[string]*spot{"entries": {identity: entryIdentity}}}
 	return &spot{below: map[string]*spot{
 		"version":    {agree: true},
 		"interfaces": {each: link},
 		"routes":     {identity: routeIdentity, differ: "metric or table"},
 		"rules":      {identity: ruleIdentity, differ: "priority"},
+		"backends":   addresses(backendIdentity, "family"),
+		"vips":       addresses(vipIdentity, "address"),
 		"programs":   {each: &spot{below: map[string]*spot{"maps": {each: contents}}}},
 	}}
 }
@@ -50,6 +55,26 @@ func prefixOf(v *strict.Value) (netip.Prefix, bool) {
 	}
 	p, err := netip.ParsePrefix(v.Text)
 	return p, err == nil
+}
+
+// backendIdentity is the family of an address: a backend has one of each.
+func backendIdentity(_ *merger, v *strict.Value) (identity, bool) {
+	if v.Kind == strict.Mapping {
+		v = v.Get("address")
+	}
+	a, err := netip.ParseAddr(textOf(v))
+	return identity{family: resource.FamilyOf(a)}, err == nil
+}
+
+func vipIdentity(_ *merger, v *strict.Value) (identity, bool) {
+	if v.Kind == strict.Mapping {
+		v = v.Get("address")
+	}
+	if a, err := netip.ParseAddr(textOf(v)); err == nil {
+		return identity{prefix: netip.PrefixFrom(a, a.BitLen())}, true
+	}
+	p, ok := prefixOf(v)
+	return identity{prefix: p}, ok
 }
 
 func neighbourIdentity(_ *merger, v *strict.Value) (identity, bool) {

@@ -38,7 +38,7 @@ func flat(files ...string) fstest.MapFS {
 
 func mustLoad(t testing.TB, tree fs.FS) *Desired {
 	t.Helper()
-	d, err := Load(tree, Options{Host: "h"})
+	d, err := Load(tree, Options{Host: "h", Balancer: ownBalancer()})
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
@@ -230,7 +230,7 @@ func FuzzMerge(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, low, high string) {
 		tree := layered(low, high)
-		d, err := Load(tree, Options{Host: "h"})
+		d, err := Load(tree, Options{Host: "h", Balancer: ownBalancer()})
 		for _, fault := range faultsOf(t, err) {
 			if fault.Line < 1 || fault.Column < 1 || fault.Code == "" || fault.Message == "" {
 				t.Errorf("incomplete fault: %+v", fault)

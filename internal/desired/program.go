@@ -24,11 +24,11 @@ type programYAML struct {
 
 // program is a declared program and what each of its instances is made of.
 type program struct {
-	yaml  *programYAML
-	at    strict.Child
-	one   resource.Program
-	maps  []declaredMap
-	hooks map[string][]resource.Hook // of the instances that run, by link
+	at     *strict.Value
+	one    resource.Program
+	shared bool // one instance for all links
+	maps   []declaredMap
+	hooks  map[string][]resource.Hook // of the instances that run, by link
 }
 
 type declaredMap struct {
@@ -47,13 +47,13 @@ func (b *builder) readPrograms() {
 			b.report.AtKey(e.Key, strict.Problemf("bad-name", "%q has %d bytes, the name of a program at most %d",
 				e.Name, len(e.Name), maxProgramName))
 		}
-		b.programs[e.Name] = b.program(e.Name, e.Key, &e.Val)
+		b.programs[e.Name] = b.program(e.Name, declared(e.Key), &e.Val)
 	}
 	b.pins()
 }
 
-func (b *builder) program(name string, at strict.Child, y *programYAML) *program {
-	p := &program{yaml: y, at: at, hooks: make(map[string][]resource.Hook)}
+func (b *builder) program(name string, at *strict.Value, y *programYAML) *program {
+	p := &program{at: at, shared: y.Instances.Val == "shared", hooks: make(map[string][]resource.Hook)}
 	p.one = resource.Program{
 		Name: name, Version: string(y.Version.Val), Source: b.object(y), Entry: y.Entry.Val,
 		OnNewVersion: resource.NewVersion(y.OnNewVersion.Val),
@@ -88,7 +88,7 @@ func (b *builder) program(name string, at strict.Child, y *programYAML) *program
 // use notes that a program runs on a hook, and returns the link of the
 // instance that does.
 func (p *program) use(link string, hook resource.Hook) string {
-	if p.yaml.Instances.Val == "shared" {
+	if p.shared {
 		link = ""
 	}
 	if !slices.Contains(p.hooks[link], hook) {
@@ -100,15 +100,21 @@ func (p *program) use(link string, hook resource.Hook) string {
 // addPrograms adds the instances that some chain runs.
 func (b *builder) addPrograms() {
 	for i := range b.doc.Programs {
-		p := b.programs[b.doc.Programs[i].Name]
-		for _, link := range slices.Sorted(maps.Keys(p.hooks)) {
-			one := p.one
-			one.Link, one.Hooks = link, slices.Sorted(slices.Values(p.hooks[link]))
-			b.add(one, declared(p.at))
-			for _, m := range p.maps {
-				m.Link = link
-				b.add(m.Map, declared(m.at))
-			}
+		b.addProgram(b.programs[b.doc.Programs[i].Name])
+	}
+	if b.lb.program != nil {
+		b.addProgram(b.lb.program)
+	}
+}
+
+func (b *builder) addProgram(p *program) {
+	for _, link := range slices.Sorted(maps.Keys(p.hooks)) {
+		one := p.one
+		one.Link, one.Hooks = link, slices.Sorted(slices.Values(p.hooks[link]))
+		b.add(one, p.at)
+		for _, m := range p.maps {
+			m.Link = link
+			b.add(m.Map, declared(m.at))
 		}
 	}
 }

@@ -9,7 +9,8 @@ import (
 
 // slot is a program that runs in a chain, on whichever interface.
 type slot struct {
-	program *program // nil for the load balancer
+	program *program // nil for a load balancer that this build does not have
+	builtin bool     // the load balancer
 	proceed resource.Proceed
 	at      *strict.Value
 }
@@ -41,6 +42,7 @@ func (b *builder) slot(hook resource.Hook, y *slotYAML) (slot, bool) {
 	s := slot{at: y.At(), proceed: b.proceed(hook, y)}
 	if y.Builtin.Given() {
 		b.checkBuiltin(hook, y)
+		s.program, s.builtin = b.lb.program, true
 		return s, y.Builtin.Ok() && !y.Program.Given() && hook.IsXDP()
 	}
 	if !y.Program.Given() {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+	"time"
 
 	"reconciler/internal/resource"
 	"reconciler/internal/strict"
@@ -17,10 +18,13 @@ const maxObject = 4 << 20
 // surroundings are what a document is built in: the host, and the tree with
 // the objects that programs name.
 type surroundings struct {
-	fs      fs.FS
-	arch    string // as Go names it
-	layered bool
-	objects map[string]*resource.Blob // by path, once they are read
+	fs   fs.FS
+	arch string // as Go names it
+	now  time.Time
+	// balancer is what the build has of one; nil for nothing.
+	balancer *Balancer
+	layered  bool
+	objects  map[string]*resource.Blob // by path, once they are read
 }
 
 // path is that of a file of the tree that a file of YAML names. A layer is

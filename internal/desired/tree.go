@@ -30,7 +30,7 @@ func open(fsys fs.FS, o Options) *tree {
 	r := new(strict.Report)
 	t := &tree{
 		fs: fsys, report: r, reader: strict.NewReader(r), decoder: strict.NewDecoder[document](),
-		files: make(map[string]*sourceFile), around: &surroundings{fs: fsys, arch: o.Arch, objects: make(map[string]*resource.Blob)},
+		files: make(map[string]*sourceFile), around: &surroundings{fs: fsys, arch: o.Arch, now: o.Now, balancer: o.Balancer, objects: make(map[string]*resource.Blob)},
 	}
 	if o.Arch == "" {
 		t.around.arch = runtime.GOARCH

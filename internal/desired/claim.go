@@ -1,0 +1,129 @@
+package desired
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"reconciler/internal/resource"
+	"reconciler/internal/strict"
+)
+
+// claim is packets that a VIP is for.
+type claim struct {
+	prefix netip.Prefix
+	port   resource.ServicePort // zero: every packet
+	vip    string
+	at     *strict.Value
+	order  int // in which it was declared
+}
+
+// maxExpanded bounds the addresses of all VIPs, each as often as it is declared.
+const maxExpanded = 1 << 20
+
+// vipAddresses are the addresses of a VIP, sorted.
+func (b *builder) vipAddresses(name string, at strict.Child, y *vipYAML) []netip.Addr {
+	blocks := make([]strict.V[block], 0, len(y.Addresses)+1)
+	if y.Address.Given() {
+		blocks = append(blocks, y.Address)
+	}
+	for _, a := range y.Addresses {
+		blocks = append(blocks, a.Address)
+	}
+	switch {
+	case y.Address.Given() && y.Addresses != nil:
+		b.fault(y.Address.At(), "two-ways", "address stands in place of addresses, not beside them")
+	case len(blocks) == 0 && y.At().Kind == strict.Mapping:
+		b.faultKey(at, "missing-key", "the VIP has no address").Hinted("add address: 192.0.2.1, or addresses")
+	}
+	var out []netip.Addr
+	first := make(map[netip.Addr]*strict.Value)
+	for _, v := range blocks {
+		p, ok := v.Get()
+		if !ok || !b.fitsVIPs(netip.Prefix(p), v.At()) {
+			continue
+		}
+		b.claimPackets(netip.Prefix(p), name, y, v.At())
+		for a := netip.Prefix(p).Addr(); netip.Prefix(p).Contains(a); a = a.Next() {
+			if other := first[a]; other != nil {
+				b.fault(v.At(), "same-address", "%s is also in %s, at %s", a, other.Text, column(other.Pos))
+				break
+			}
+			first[a] = v.At()
+			b.lb.addresses[a] = true
+			out = append(out, a)
+		}
+	}
+	slices.SortFunc(out, netip.Addr.Compare)
+	return out
+}
+
+// fitsVIPs reports a prefix that is too large to be each of its addresses.
+func (b *builder) fitsVIPs(p netip.Prefix, at *strict.Value) bool {
+	bits := p.Addr().BitLen() - p.Bits()
+	if bits > 16 || 1<<bits > int(b.lb.sizes.VIPs) {
+		b.fault(at, "too-many", "%s has more addresses than the %d of max-vips", p, b.lb.sizes.VIPs).Hinted("each of them takes a place in the dataplane")
+		return false
+	}
+	if b.lb.expanded += 1 << bits; b.lb.expanded > maxExpanded {
+		b.fault(at, "too-many", "more than %d addresses in all VIPs together", maxExpanded)
+		return false
+	}
+	return true
+}
+
+// claimPackets notes what packets to a prefix a VIP is for.
+func (b *builder) claimPackets(p netip.Prefix, name string, y *vipYAML, at *strict.Value) {
+	one := claim{prefix: p, vip: name, at: at, order: len(b.lb.claims)}
+	if len(y.Ports) == 0 {
+		b.lb.claims = append(b.lb.claims, one)
+		return
+	}
+	for _, v := range y.Ports {
+		if v.Ok() {
+			one.port = resource.ServicePort(v.Val)
+			b.lb.claims = append(b.lb.claims, one)
+		}
+	}
+}
+
+// claimsOverall reports packets that two VIPs are for. Of prefixes, one lies
+// within the other or they have nothing in common, so sorted by their first
+// address and length one is followed by all that lie within it.
+func (b *builder) claimsOverall() {
+	all := b.lb.claims
+	slices.SortStableFunc(all, func(x, y claim) int {
+		return cmp.Or(strings.Compare(x.port.Protocol, y.port.Protocol), cmp.Compare(x.port.Number, y.port.Number),
+			x.prefix.Addr().Compare(y.prefix.Addr()), cmp.Compare(x.prefix.Bits(), y.prefix.Bits()))
+	})
+	var open []claim // each within the one before
+	for _, c := range all {
+		for len(open) > 0 && (open[len(open)-1].port != c.port || !open[len(open)-1].prefix.Overlaps(c.prefix)) {
+			open = open[:len(open)-1]
+		}
+		if n := len(open); n > 0 && open[n-1].vip != c.vip {
+			b.twoClaims(open[n-1], c)
+		}
+		open = append(open, c)
+	}
+}
+
+// twoClaims reports the later one of two VIPs that are for the same packets;
+// inner lies within outer.
+func (b *builder) twoClaims(outer, inner claim) {
+	packets := "every packet"
+	if inner.port != (resource.ServicePort{}) {
+		packets = inner.port.String()
+	}
+	what := inner.prefix.String()
+	if inner.prefix.IsSingleIP() {
+		what = inner.prefix.Addr().String()
+	}
+	former, later := outer, inner
+	if inner.order < outer.order {
+		former, later = inner, outer
+	}
+	b.fault(later.at, "claimed-twice", "%s to %s is also for vip %s, at %s", packets, what, former.vip, former.at.Pos).
+		Hinted("give one of them other ports or addresses")
+}
