@@ -126,6 +126,7 @@ func (b *builder) addressesOverall() {
 			all = append(all, d)
 		}
 	}
+	b.onLinks = first
 	b.overlaps(all)
 }
 

@@ -120,6 +120,10 @@ func (k *backend) take(b *builder, v strict.V[netip.Addr]) {
 		b.report.At(v.At(), problem)
 		return
 	}
+	if a.Is6() && a.IsLinkLocalUnicast() {
+		b.fault(v.At(), "bad-address", "%s is of a link, and no route leads to it", a).Hinted("an address that is reached by a route")
+		return
+	}
 	into := &k.ipv4
 	if a.Is6() {
 		into = &k.ipv6

@@ -64,7 +64,8 @@ type balancing struct {
 	first     strict.Child // of the VIPs that run here; zero for none
 	made      bool         // one of them
 	claims    []claim
-	addresses map[netip.Addr]bool
+	blocks    []netip.Prefix // addresses of VIPs
+	announced map[netip.Addr]declaredAddress
 	expanded  int // addresses, each as often as it is declared
 	records   map[resource.Key]bool
 	outer     map[resource.Family]bool // of tunnels in use
@@ -76,7 +77,7 @@ func (b *builder) readBalancer() {
 	l := &b.lb
 	*l = balancing{
 		checks: make(map[string]*healthcheck), backends: make(map[string]*backend), pools: make(map[string]*pool),
-		addresses: make(map[netip.Addr]bool), records: make(map[resource.Key]bool), outer: make(map[resource.Family]bool),
+		announced: make(map[netip.Addr]declaredAddress), records: make(map[resource.Key]bool), outer: make(map[resource.Family]bool),
 		told: make(map[strict.Pos]bool),
 	}
 	if b.doc.LB != nil {
@@ -181,7 +182,7 @@ func (b *builder) balancerAt() *strict.Value {
 // checkSizes compares what is declared with the capacities.
 func (b *builder) checkSizes() {
 	l := &b.lb
-	if n := len(l.addresses); n > int(l.sizes.VIPs) {
+	if n := distinct(l.blocks); n > int(l.sizes.VIPs) {
 		b.fault(b.sizeAt(l.yaml.MaxVIPs), "too-many", "%d addresses of VIPs, and max-vips is %d", n, l.sizes.VIPs)
 	}
 	if n := len(l.records); n > int(l.sizes.Backends) {

@@ -1,6 +1,8 @@
 package desired
 
 import (
+	"net/netip"
+
 	"reconciler/internal/resource"
 	"reconciler/internal/strict"
 )
@@ -17,6 +19,7 @@ type builder struct {
 	linkAt  map[string]strict.Child // the entry of each link
 	farEnds map[string]string       // the other end of a veth pair, to the end that makes it
 	masters map[string]membership   // by port
+	onLinks map[netip.Addr]declaredAddress
 
 	around   *surroundings
 	programs map[string]*program

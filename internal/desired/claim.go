@@ -23,7 +23,7 @@ type claim struct {
 const maxExpanded = 1 << 20
 
 // vipAddresses are the addresses of a VIP, sorted.
-func (b *builder) vipAddresses(name string, at strict.Child, y *vipYAML) []netip.Addr {
+func (b *builder) vipAddresses(name string, at strict.Child, y *vipYAML, ports []resource.ServicePort) []netip.Addr {
 	blocks := make([]strict.V[block], 0, len(y.Addresses)+1)
 	if y.Address.Given() {
 		blocks = append(blocks, y.Address)
@@ -38,20 +38,14 @@ func (b *builder) vipAddresses(name string, at strict.Child, y *vipYAML) []netip
 		b.faultKey(at, "missing-key", "the VIP has no address").Hinted("add address: 192.0.2.1, or addresses")
 	}
 	var out []netip.Addr
-	first := make(map[netip.Addr]*strict.Value)
 	for _, v := range blocks {
 		p, ok := v.Get()
 		if !ok || !b.fitsVIPs(netip.Prefix(p), v.At()) {
 			continue
 		}
-		b.claimPackets(netip.Prefix(p), name, y, v.At())
+		b.claimPackets(netip.Prefix(p), name, ports, v.At())
+		b.lb.blocks = append(b.lb.blocks, netip.Prefix(p))
 		for a := netip.Prefix(p).Addr(); netip.Prefix(p).Contains(a); a = a.Next() {
-			if other := first[a]; other != nil {
-				b.fault(v.At(), "same-address", "%s is also in %s, at %s", a, other.Text, column(other.Pos))
-				break
-			}
-			first[a] = v.At()
-			b.lb.addresses[a] = true
 			out = append(out, a)
 		}
 	}
@@ -74,17 +68,9 @@ func (b *builder) fitsVIPs(p netip.Prefix, at *strict.Value) bool {
 }
 
 // claimPackets notes what packets to a prefix a VIP is for.
-func (b *builder) claimPackets(p netip.Prefix, name string, y *vipYAML, at *strict.Value) {
-	one := claim{prefix: p, vip: name, at: at, order: len(b.lb.claims)}
-	if len(y.Ports) == 0 {
-		b.lb.claims = append(b.lb.claims, one)
-		return
-	}
-	for _, v := range y.Ports {
-		if v.Ok() {
-			one.port = resource.ServicePort(v.Val)
-			b.lb.claims = append(b.lb.claims, one)
-		}
+func (b *builder) claimPackets(p netip.Prefix, name string, ports []resource.ServicePort, at *strict.Value) {
+	for _, port := range ports {
+		b.lb.claims = append(b.lb.claims, claim{prefix: p, port: port, vip: name, at: at, order: len(b.lb.claims)})
 	}
 }
 
@@ -102,15 +88,15 @@ func (b *builder) claimsOverall() {
 		for len(open) > 0 && (open[len(open)-1].port != c.port || !open[len(open)-1].prefix.Overlaps(c.prefix)) {
 			open = open[:len(open)-1]
 		}
-		if n := len(open); n > 0 && open[n-1].vip != c.vip {
+		if n := len(open); n > 0 {
 			b.twoClaims(open[n-1], c)
 		}
 		open = append(open, c)
 	}
 }
 
-// twoClaims reports the later one of two VIPs that are for the same packets;
-// inner lies within outer.
+// twoClaims reports the later one of two claims to the same packets; inner lies
+// within outer.
 func (b *builder) twoClaims(outer, inner claim) {
 	packets := "every packet"
 	if inner.port != (resource.ServicePort{}) {
@@ -124,6 +110,26 @@ func (b *builder) twoClaims(outer, inner claim) {
 	if inner.order < outer.order {
 		former, later = inner, outer
 	}
+	if former.vip == later.vip {
+		b.fault(later.at, "same-address", "%s is in the list already, at %s", what, column(former.at.Pos))
+		return
+	}
 	b.fault(later.at, "claimed-twice", "%s to %s is also for vip %s, at %s", packets, what, former.vip, former.at.Pos).
 		Hinted("give one of them other ports or addresses")
+}
+
+// distinct counts the addresses of blocks, each once.
+func distinct(blocks []netip.Prefix) int {
+	slices.SortFunc(blocks, func(x, y netip.Prefix) int {
+		return cmp.Or(x.Addr().Compare(y.Addr()), cmp.Compare(x.Bits(), y.Bits()))
+	})
+	n := 0
+	var last netip.Prefix
+	for _, p := range blocks {
+		if !last.IsValid() || !last.Overlaps(p) {
+			n += 1 << (p.Addr().BitLen() - p.Bits())
+			last = p
+		}
+	}
+	return n
 }

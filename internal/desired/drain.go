@@ -22,8 +22,7 @@ func (b *builder) readDrains() {
 		y := &e.Val
 		order := resource.DrainOrder{Name: e.Name, Until: time.Time(y.Until.Val), Reason: y.Reason.Val}
 		if now := b.around.now; y.Until.Ok() && !now.IsZero() && !now.Before(order.Until) {
-			b.report.Warn(y.Until.At(), strict.Problemf("past", "this was %s ago, so nothing drains for it any more", now.Sub(order.Until).Round(time.Second)).
-				Hinted("remove the entry"))
+			b.report.Warn(y.Until.At(), strict.Problemf("past", "this is over, so nothing drains for it any more").Hinted("remove the entry"))
 		}
 		list := y.At().Get("select")
 		if list == nil || list.Kind != strict.Mapping {

@@ -63,13 +63,18 @@ const defaultStep = 30 * time.Second
 // vip checks a service and adds it, once for each family of its addresses.
 func (b *builder) vip(name string, at strict.Child, y *vipYAML) {
 	b.serviceName("VIP", at)
-	addresses := b.vipAddresses(name, at, y)
+	ports := b.servicePorts(y)
+	claimed := ports
+	if len(y.Ports) == 0 {
+		claimed = []resource.ServicePort{{}} // every packet
+	}
+	addresses := b.vipAddresses(name, at, y, claimed)
 	one := resource.VIP{
-		Name: name, Description: y.Description.Val, Ports: b.servicePorts(y), Sticky: y.Sticky.Val, FlushOnDown: y.FlushOnDown.Val,
+		Name: name, Description: y.Description.Val, Ports: ports, Sticky: y.Sticky.Val, FlushOnDown: y.FlushOnDown.Val,
 		NoBackend: resource.NoBackend(y.NoBackend.Or(string(resource.NoBackendDrop))),
 	}
 	b.guards(&one, y.Guards)
-	b.announce(&one, y.Announce)
+	b.announce(&one, y.Announce, addresses)
 	s := service{name: name, yaml: y, at: at, pools: b.poolsOf(y)}
 	for _, f := range []resource.Family{resource.IPv4, resource.IPv6} {
 		if slices.ContainsFunc(addresses, func(a netip.Addr) bool { return resource.FamilyOf(a) == f }) {
@@ -161,11 +166,31 @@ func (b *builder) guards(one *resource.VIP, y *guardsYAML) {
 	}
 }
 
-func (b *builder) announce(one *resource.VIP, y *announceYAML) {
+func (b *builder) announce(one *resource.VIP, y *announceYAML, addresses []netip.Addr) {
 	if y == nil {
 		return
 	}
 	one.Announce = resource.Announce{
 		Link: b.dev(y.Interface), Always: y.When.Val == "always", WithdrawAfter: y.WithdrawAfter.Val, ReturnAfter: y.ReturnAfter.Val,
+	}
+	if y.Interface.Ok() {
+		b.announced(one.Announce.Link, y.Interface.At(), addresses)
+	}
+}
+
+// announced compares addresses that come and go with those that stand on links
+// anyway, and with those that are announced elsewhere.
+func (b *builder) announced(link string, at *strict.Value, addresses []netip.Addr) {
+	for _, a := range addresses {
+		if d, ok := b.onLinks[a]; ok {
+			b.fault(at, "same-address", "%s stands on %s all the time, at %s", a, d.link, d.at.Pos).
+				Hinted("leave it out there; when: always announces it all the time")
+			return
+		}
+		if d, ok := b.lb.announced[a]; ok && d.link != link {
+			b.fault(at, "same-address", "%s is also announced on %s, at %s", a, d.link, d.at.Pos)
+			return
+		}
+		b.lb.announced[a] = declaredAddress{link: link, at: at}
 	}
 }

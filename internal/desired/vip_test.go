@@ -173,7 +173,7 @@ vips:
 
 func TestHealthchecks(t *testing.T) {
 	plain := resource.Check{Name: "c", Type: resource.CheckICMP, Interval: 2 * time.Second, FastInterval: 2 * time.Second, DownInterval: 2 * time.Second,
-		Timeout: time.Second, Rise: 2, Fall: 3}
+		Timeout: time.Second, Jitter: 100, Rise: 2, Fall: 3}
 	tcp := plain
 	tcp.Type, tcp.Port, tcp.Source, tcp.Netns, tcp.Mark = resource.CheckTCP, 22, netip.MustParseAddr("10.9.9.9"), "blue", 16
 	quick := plain
