@@ -79,12 +79,14 @@ func (c *cli) root() *cobra.Command {
 		&cobra.Group{ID: "tree", Title: "YAML, on no host in particular:"},
 		&cobra.Group{ID: "host", Title: "This host, with a PATH and no daemon, or through the daemon:"},
 		&cobra.Group{ID: "daemon", Title: "The daemon:"},
+		&cobra.Group{ID: "override", Title: "Other than the tree says, for a while:"},
 	)
 	c.add(root, "tree", c.checkCommand(), c.renderCommand(), c.schemaCommand())
 	c.add(root, "host", c.diffCommand(), c.applyCommand(), c.confirmCommand(), c.captureCommand(), c.observeCommand(),
 		c.showCommand(), c.getCommand(), c.detachCommand())
 	c.add(root, "daemon", c.runCommand(), c.statusCommand(), c.eventsCommand(), c.historyCommand(), c.syncCommand(),
 		c.suspendCommand(), c.resumeCommand(), c.rollbackCommand(), c.approveCommand(), c.retryCommand())
+	c.add(root, "override", c.drainCommand(), c.undrainCommand(), c.backendCommand(), c.disableCommand(), c.enableCommand())
 	root.AddCommand(c.versionCommand(), c.demoCommand(), c.undoHelperCommand())
 	return root
 }

@@ -30,7 +30,8 @@ func (c *cli) getCommand() *cobra.Command {
 		out := outputFlag(list.Flags(), "text", "json")
 		cmd.AddCommand(c.observing(list, func(have observed.State) error { return c.printObjects(ofKind(have, k.kind), out) }))
 	}
-	cmd.AddCommand(c.getChainsCommand(), c.getProgramsCommand(), c.getMapsCommand())
+	cmd.AddCommand(c.getChainsCommand(), c.getProgramsCommand(), c.getMapsCommand(),
+		c.getVIPsCommand(), c.getBackendsCommand(), c.getPoolsCommand())
 	return cmd
 }
 
@@ -205,11 +206,20 @@ func (c *cli) table(rows [][]string) {
 
 // age is how long ago a time since boot was, as people say it.
 func age(since time.Duration) string {
+	return ago(max(0, sinceBoot()-since))
+}
+
+// sinceBoot is the time by CLOCK_BOOTTIME; zero where the kernel has none.
+func sinceBoot() time.Duration {
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
-		return "?"
+		return 0
 	}
-	d := max(0, time.Duration(now.Nano())-since)
+	return time.Duration(now.Nano())
+}
+
+// ago is a time as people say it.
+func ago(d time.Duration) string {
 	switch {
 	case d < time.Minute:
 		return fmt.Sprintf("%ds", d/time.Second)

@@ -20,6 +20,7 @@ import (
 	"reconciler/internal/agent"
 	"reconciler/internal/api"
 	"reconciler/internal/engine"
+	"reconciler/internal/health"
 	"reconciler/internal/source"
 	"reconciler/internal/state"
 )
@@ -188,11 +189,12 @@ func (d *daemon) makeEngine() error {
 	if d.cli.netns != "" {
 		namespace = func() error { return named(netnsPath(d.cli.netns)) }
 	}
+	monitor := health.New(health.Config{Observer: engine.NewHealthMetrics(d.registry), Mono: sinceBoot})
 	d.engine, err = engine.New(engine.Config{
 		Source: src, Snapshots: store, Records: d.dir, Drivers: d.drivers, Settings: s,
 		Host: d.settings.Hostname, Version: version,
 		Log: d.cli.log, Registry: d.registry, Notify: engine.SystemdNotifier(os.Getenv),
-		Namespace: namespace, Refused: d.refused,
+		Namespace: namespace, Refused: d.refused, Health: monitor,
 	})
 	return err
 }

@@ -135,6 +135,9 @@ func urgent(s engine.Status) []string {
 	if s.Suspended != nil {
 		out = append(out, strings.TrimSpace(fmt.Sprintf("suspended until %s %s", s.Suspended.Until.Local().Format(time.DateTime), s.Suspended.Reason)))
 	}
+	for _, o := range s.Overrides {
+		out = append(out, strings.TrimSuffix(fmt.Sprintf("by hand until %s: %s: %s", o.Until.Local().Format(time.DateTime), o, o.Reason), ": "))
+	}
 	if s.Pending != nil {
 		out = append(out, fmt.Sprintf("%s waits for its probes until %s", short(s.Pending.Revision), clock(s.Pending.Deadline)))
 	}

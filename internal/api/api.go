@@ -24,6 +24,7 @@ type Engine interface {
 	Events(ctx context.Context, since uint64) <-chan engine.Event
 	Plan(context.Context) (engine.Planned, error)
 	Observed(context.Context) (observed.State, error)
+	Balance(context.Context) (engine.Balance, error)
 
 	Sync(context.Context) (engine.Pass, error)
 	Apply(context.Context, source.Tree) (engine.Pass, error)
@@ -33,6 +34,8 @@ type Engine interface {
 	Approve(ctx context.Context, revision string) (engine.Pass, error)
 	Retry(context.Context) (engine.Pass, error)
 	Confirm(context.Context) error
+	Override(ctx context.Context, o engine.Override, d time.Duration) (engine.Pass, error)
+	Release(context.Context, engine.Override) (engine.Pass, error)
 }
 
 // order is the body of a request to change something.
@@ -40,6 +43,8 @@ type order struct {
 	Revision string   `json:"revision,omitempty"`
 	For      duration `json:"for,omitempty"`
 	Reason   string   `json:"reason,omitempty"`
+
+	Override *engine.Override `json:"override,omitempty"`
 }
 
 // duration travels as text: 30m0s.

@@ -126,6 +126,15 @@ func (e *engineStub) Suspend(_ context.Context, d time.Duration, reason string) 
 }
 func (e *engineStub) Resume(context.Context) error  { e.note("resume"); return e.err }
 func (e *engineStub) Confirm(context.Context) error { e.note("confirm"); return e.err }
+func (e *engineStub) Balance(context.Context) (engine.Balance, error) {
+	return engine.Balance{VIPs: []engine.VIPStatus{{Name: "www"}}}, e.err
+}
+func (e *engineStub) Override(_ context.Context, o engine.Override, d time.Duration) (engine.Pass, error) {
+	return e.pass("%s for %s", o, d)
+}
+func (e *engineStub) Release(_ context.Context, o engine.Override) (engine.Pass, error) {
+	return e.pass("release %s", o)
+}
 
 // start serves an engine on a socket until the test ends.
 func start(t *testing.T, s *Server) (*Client, string) {
@@ -167,6 +176,9 @@ func TestReads(t *testing.T) {
 	if o, err := c.Observed(ctx); err != nil || !o.Objects.Has(resource.LinkKey("lo")) {
 		t.Errorf("Observed = %v, %v", o, err)
 	}
+	if b, err := c.Balance(ctx); err != nil || len(b.VIPs) != 1 || b.VIPs[0].Name != "www" {
+		t.Errorf("Balance = %v, %v", b, err)
+	}
 }
 
 func TestWrites(t *testing.T) {
@@ -174,6 +186,7 @@ func TestWrites(t *testing.T) {
 	c, _ := start(t, &Server{Engine: e})
 	ctx := t.Context()
 	tree := source.Tree{Revision: "r1", Files: map[string][]byte{"a.yaml": []byte("version: 1")}}
+	over := engine.Override{Kind: engine.OverDrain, Select: map[string]string{"rack": "r12"}}
 	for _, do := range []func() error{
 		func() error { _, err := c.Sync(ctx); return err },
 		func() error { _, err := c.Apply(ctx, tree); return err },
@@ -183,12 +196,15 @@ func TestWrites(t *testing.T) {
 		func() error { return c.Suspend(ctx, time.Minute, "a reason") },
 		func() error { return c.Resume(ctx) },
 		func() error { return c.Confirm(ctx) },
+		func() error { _, err := c.Override(ctx, over, time.Minute); return err },
+		func() error { _, err := c.Release(ctx, over); return err },
 	} {
 		if err := do(); err != nil {
 			t.Error(err)
 		}
 	}
-	want := "[sync apply r1 version: 1 rollback abc 1h0m0s approve abc retry suspend 1m0s a reason resume confirm]"
+	want := "[sync apply r1 version: 1 rollback abc 1h0m0s approve abc retry suspend 1m0s a reason resume confirm " +
+		"drain rack=r12 for 1m0s release drain rack=r12]"
 	if got := e.requests(); got != want {
 		t.Errorf("the engine was asked\n%s, want\n%s", got, want)
 	}

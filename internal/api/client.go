@@ -66,6 +66,21 @@ func (c *Client) Observed(ctx context.Context) (observed.State, error) {
 	return ask[observed.State](ctx, c, http.MethodGet, "observed", nil)
 }
 
+// Balance tells how VIPs and backends are.
+func (c *Client) Balance(ctx context.Context) (engine.Balance, error) {
+	return ask[engine.Balance](ctx, c, http.MethodGet, "balance", nil)
+}
+
+// Override has the daemon do something else than its source says, for a time.
+func (c *Client) Override(ctx context.Context, o engine.Override, d time.Duration) (engine.Pass, error) {
+	return ask[engine.Pass](ctx, c, http.MethodPost, "override", order{Override: &o, For: duration(d)})
+}
+
+// Release ends overrides.
+func (c *Client) Release(ctx context.Context, o engine.Override) (engine.Pass, error) {
+	return ask[engine.Pass](ctx, c, http.MethodPost, "release", order{Override: &o})
+}
+
 // Sync has the daemon look at its source and reconcile.
 func (c *Client) Sync(ctx context.Context) (engine.Pass, error) {
 	return ask[engine.Pass](ctx, c, http.MethodPost, "sync", order{})

@@ -75,6 +75,7 @@ func (s *Server) reads(mux *http.ServeMux) {
 		return p.Plan, err
 	})
 	get("/v1/observed", func(r *http.Request) (any, error) { return e.Observed(r.Context()) })
+	get("/v1/balance", func(r *http.Request) (any, error) { return e.Balance(r.Context()) })
 	readers := make(chan struct{}, maxReaders)
 	mux.HandleFunc("GET /v1/events", func(w http.ResponseWriter, r *http.Request) {
 		select {
@@ -111,6 +112,18 @@ func (s *Server) writes(mux *http.ServeMux) {
 	post("/v1/approve", func(ctx context.Context, o order) (any, error) { return e.Approve(ctx, o.Revision) })
 	post("/v1/retry", func(ctx context.Context, _ order) (any, error) { return e.Retry(ctx) })
 	post("/v1/confirm", func(ctx context.Context, _ order) (any, error) { return struct{}{}, e.Confirm(ctx) })
+	post("/v1/override", func(ctx context.Context, o order) (any, error) {
+		if o.Override == nil {
+			return nil, errNoOverride()
+		}
+		return e.Override(ctx, *o.Override, time.Duration(o.For))
+	})
+	post("/v1/release", func(ctx context.Context, o order) (any, error) {
+		if o.Override == nil {
+			return nil, errNoOverride()
+		}
+		return e.Release(ctx, *o.Override)
+	})
 	mux.HandleFunc("POST /v1/apply", func(w http.ResponseWriter, r *http.Request) {
 		s.write(w, r, func() (any, error) {
 			var t source.Tree
@@ -120,6 +133,10 @@ func (s *Server) writes(mux *http.ServeMux) {
 			return e.Apply(r.Context(), t)
 		})
 	})
+}
+
+func errNoOverride() error {
+	return &Error{Status: http.StatusBadRequest, Code: CodeRequest, Message: "the body names no override"}
 }
 
 // write lets those who may change something do so.

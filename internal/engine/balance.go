@@ -21,6 +21,7 @@ type balance struct {
 
 	memory    intent.Balanced // of the last decision
 	announced map[resource.Key]intent.Announced
+	since     map[resource.Key]since // VIPs are as they are
 	last      decided
 }
 
@@ -58,6 +59,7 @@ func (l *loop) weighAnew(bound, have *resource.Set, now intent.Moment) decided {
 		Now: now, Health: b.facts(want), Overrides: overrides, Orders: l.orders(now), Ramps: b.memory.Ramps, Steps: b.memory.Steps,
 	})
 	b.memory = d
+	l.tellVIPs(d.States)
 	out, drained := intent.KeepDrains(d.Want, have, now.At)
 	was := b.announced
 	var next intent.Instant

@@ -42,12 +42,12 @@ const (
 
 // Seat is a backend in a pool of a VIP, as it was decided.
 type Seat struct {
-	Backend    string // the name of its key
-	Pool       string
-	Configured uint8
-	Effective  uint8  // 0: it gets no new flows
-	State      string // unknown, up, down, paused, disabled, draining
-	Why        string // empty where it serves with what is configured
+	Backend    string `json:"backend"` // the name of its key
+	Pool       string `json:"pool"`
+	Configured uint8  `json:"configured"`
+	Effective  uint8  `json:"effective"`     // 0: it gets no new flows
+	State      string `json:"state"`         // unknown, up, down, paused, disabled, draining
+	Why        string `json:"why,omitempty"` // empty where it serves with what is configured
 }
 
 // Balanced is a decision.
