@@ -168,14 +168,6 @@ func (v VIP) Replaces(from Resource) bool {
 	return ok && v.Sticky != w.Sticky
 }
 
-// Rename passes the name of the link of its addresses on.
-func (v VIP) Rename(to func(string) string) Resource {
-	if v.Announce.Link != "" {
-		v.Announce.Link = to(v.Announce.Link)
-	}
-	return v
-}
-
 // Fields lists what it answers for, and its ring.
 func (v VIP) Fields() []Field {
 	var f fields
