@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -161,13 +160,27 @@ func (o *object) asksKernel() bool {
 
 const bpfXDPHasFrags = 1 << 5 // BPF_F_XDP_HAS_FRAGS of linux/bpf.h
 
-// narrow is the spec of some functions, for the caller to change. What they do
-// not reach is dropped before it is copied.
+// narrow is the spec of some functions, for the caller to change but for
+// instructions, contents and types, which are the object's: to copy those takes
+// longer than to load them.
 func (o *object) narrow(functions []string) *ebpf.CollectionSpec {
 	spec := *o.spec
-	spec.Programs, spec.Maps, spec.Variables = maps.Clone(spec.Programs), maps.Clone(spec.Maps), maps.Clone(spec.Variables)
+	spec.Programs, spec.Maps, spec.Variables = copies(spec.Programs), copies(spec.Maps), copies(spec.Variables)
 	keep(&spec, functions)
-	return spec.Copy()
+	for _, v := range spec.Variables {
+		v.Value = slices.Clone(v.Value)
+	}
+	return &spec
+}
+
+// copies copies what a map points to.
+func copies[T any](from map[string]*T) map[string]*T {
+	to := make(map[string]*T, len(from))
+	for k, v := range from {
+		c := *v
+		to[k] = &c
+	}
+	return to
 }
 
 // layout is what the maps of a program will be like.
