@@ -162,11 +162,10 @@ func mapsOfDispatcher(id ebpf.ProgramID) (slots, state *ebpf.Map, err error) {
 		return nil, nil, fmt.Errorf("open dispatcher %d: %w", id, err)
 	}
 	defer p.Close()
-	info, err := p.Info()
+	_, ids, err := programMaps(p)
 	if err != nil {
 		return nil, nil, err
 	}
-	ids, _ := info.MapIDs()
 	for _, id := range ids {
 		m, err := ebpf.NewMapFromID(id)
 		switch {
@@ -368,9 +367,9 @@ func pinGeneration(dir string, made *dispatcher) error {
 		return fmt.Errorf("make the directory of a generation: %w", err)
 	}
 	err := errors.Join(
-		made.slots.Pin(filepath.Join(dir, slotsPin)),
-		made.state.Pin(filepath.Join(dir, statePin)),
-		made.program.Pin(filepath.Join(dir, dispatcherPin)),
+		pin(made.slots.FD(), filepath.Join(dir, slotsPin)),
+		pin(made.state.FD(), filepath.Join(dir, statePin)),
+		pin(made.program.FD(), filepath.Join(dir, dispatcherPin)),
 	)
 	if err != nil {
 		return fmt.Errorf("pin generation: %w", err)

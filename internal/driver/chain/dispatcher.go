@@ -43,18 +43,6 @@ func (d *dispatcher) close() {
 // id is the kernel's id of the program.
 func (d *dispatcher) id() (ebpf.ProgramID, error) { return programID(d.program) }
 
-func programID(p *ebpf.Program) (ebpf.ProgramID, error) {
-	info, err := p.Info()
-	if err != nil {
-		return 0, err
-	}
-	id, ok := info.ID()
-	if !ok {
-		return 0, errors.New("the kernel tells no program id")
-	}
-	return id, nil
-}
-
 // build loads a dispatcher for a chain. Its slots are filled first: a program
 // put into an array whose calls are compiled already has the kernel rewrite
 // them, which costs as much as loading.

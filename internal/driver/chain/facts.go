@@ -62,13 +62,8 @@ func (k *known) program(path string) (facts, error) {
 			return facts{}, err
 		}
 		defer p.Close()
-		info, err := p.Info()
-		if err != nil {
-			return facts{}, err
-		}
-		id, _ := info.ID()
-		maps, _ := info.MapIDs()
-		return facts{id: id, maps: maps}, nil
+		id, maps, err := programMaps(p)
+		return facts{id: id, maps: maps}, err
 	})
 }
 

@@ -2,7 +2,6 @@ package chain
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -227,11 +226,10 @@ func (d *Driver) running(p resource.Program, function string) *ebpf.Program {
 // the object. The kernel keeps 15 bytes of a name.
 func (l *loading) mapsOfFunctions(obj *object) error {
 	for function, prog := range l.functions {
-		info, err := prog.Info()
+		_, ids, err := programMaps(prog)
 		if err != nil {
 			return err
 		}
-		ids, _ := info.MapIDs()
 		for _, id := range ids {
 			m, err := ebpf.NewMapFromID(id)
 			if err != nil {
@@ -294,89 +292,20 @@ func (d *Driver) pinProgram(l *loading) error {
 			if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 				return fmt.Errorf("make the directory of a shared pin: %w", err)
 			}
-			if err := pinCopy(m, path); err != nil {
+			if err := pin(m.FD(), path); err != nil {
 				return fmt.Errorf("pin map %s: %w", name, err)
 			}
 		}
-		if err := pinCopy(m, mapPin(dir, name)); err != nil {
+		if err := pin(m.FD(), mapPin(dir, name)); err != nil {
 			return fmt.Errorf("pin map %s: %w", name, err)
 		}
 	}
 	for name, p := range l.functions {
-		if err := pinFunction(p, functionPin(dir, name)); err != nil {
+		if err := pin(p.FD(), functionPin(dir, name)); err != nil {
 			return fmt.Errorf("pin function %s: %w", name, err)
 		}
 	}
 	return nil
-}
-
-// pinCopy pins a map by a descriptor of its own: a map knows one pin, and
-// moves it when it is pinned again. What else was pinned there goes.
-func pinCopy(m *ebpf.Map, path string) error {
-	clone, err := m.Clone()
-	if err != nil {
-		return err
-	}
-	defer clone.Close()
-	id, err := mapID(m)
-	if err != nil {
-		return err
-	}
-	if had := pinnedMapID(path); had == id {
-		return nil
-	} else if had != 0 {
-		if err := os.Remove(path); err != nil {
-			return err
-		}
-	}
-	return clone.Pin(path)
-}
-
-// pinFunction pins a function as pinCopy pins a map.
-func pinFunction(p *ebpf.Program, path string) error {
-	clone, err := p.Clone()
-	if err != nil {
-		return err
-	}
-	defer clone.Close()
-	id, err := programID(p)
-	if err != nil {
-		return err
-	}
-	if had := pinnedID(path); had == id {
-		return nil
-	} else if had != 0 {
-		if err := os.Remove(path); err != nil {
-			return err
-		}
-	}
-	return clone.Pin(path)
-}
-
-func mapID(m *ebpf.Map) (ebpf.MapID, error) {
-	info, err := m.Info()
-	if err != nil {
-		return 0, err
-	}
-	id, ok := info.ID()
-	if !ok {
-		return 0, errors.New("the kernel tells no map id")
-	}
-	return id, nil
-}
-
-// pinnedMapID is the id of a pinned map; 0 if there is none.
-func pinnedMapID(path string) ebpf.MapID {
-	m, err := ebpf.LoadPinnedMap(path, nil)
-	if err != nil {
-		return 0
-	}
-	defer m.Close()
-	id, err := mapID(m)
-	if err != nil {
-		return 0
-	}
-	return id
 }
 
 func (d *Driver) removeProgram(p resource.Program) error {
