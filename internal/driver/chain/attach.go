@@ -75,15 +75,15 @@ func isBlind(err error) bool {
 func (d *Driver) attachedUnpinned(dir, name string) attachment {
 	a := attachment{damage: []string{"it is not attached"}, severed: true}
 	on, err := d.linkByName(name)
-	if err == nil && slices.Contains(dispatchers(dir), on.xdp.program) {
+	if err == nil && slices.Contains(pinnedDispatchers(dir), on.xdp.program) {
 		a.program, a.how, a.mode, a.link = on.xdp.program, on.xdp.how(), on.xdp.mode, on.name
 		a.damage = []string{"the pin of its link is gone"}
 	}
 	return a
 }
 
-// dispatchers are those that are pinned in the directory of a chain.
-func dispatchers(dir string) []ebpf.ProgramID {
+// pinnedDispatchers are those that are pinned in the directory of a chain.
+func pinnedDispatchers(dir string) []ebpf.ProgramID {
 	var ids []ebpf.ProgramID
 	names, _ := list(dir)
 	for _, name := range names {
@@ -101,7 +101,10 @@ func detachStrays(dir string, g *generation) error {
 	if err != nil {
 		return err
 	}
-	former := slices.DeleteFunc(dispatchers(dir), func(id ebpf.ProgramID) bool { return id == now })
+	former := slices.DeleteFunc(pinnedDispatchers(dir), func(id ebpf.ProgramID) bool { return id == now })
+	if len(former) == 0 {
+		return nil
+	}
 	return detachLinks(func(info *link.Info) bool {
 		return onInterface(info) == uint32(g.ifindex) && slices.Contains(former, info.Program)
 	})
@@ -290,7 +293,7 @@ func (d *Driver) detach(dir string, c resource.Chain) error {
 	if !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("open link: %w", err)
 	}
-	ours := dispatchers(dir)
+	ours := pinnedDispatchers(dir)
 	err = detachLinks(func(info *link.Info) bool { return slices.Contains(ours, info.Program) })
 	if err != nil || c.Hook.IsXDP() {
 		return err

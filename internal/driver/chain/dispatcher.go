@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"sync"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
@@ -47,10 +48,11 @@ func (d *dispatcher) id() (ebpf.ProgramID, error) { return programID(d.program) 
 // put into an array whose calls are compiled already has the kernel rewrite
 // them, which costs as much as loading.
 func (d *Driver) build(c resource.Chain, programs []*ebpf.Program, state bpf.XDPChain) (*dispatcher, error) {
-	spec, entry, err := d.dispatcherSpec(c.Hook)
+	object, entry, err := d.dispatchers.of(c.Hook)
 	if err != nil {
 		return nil, err
 	}
+	spec := object.narrow([]string{entry})
 	slots, err := fillSlots(spec.Maps["slots"], c, programs)
 	if err != nil {
 		return nil, err
@@ -92,20 +94,35 @@ func fillSlots(spec *ebpf.MapSpec, c resource.Chain, programs []*ebpf.Program) (
 	return slots, nil
 }
 
-// dispatcherSpec is the dispatcher of a hook, for the caller to change.
-func (d *Driver) dispatcherSpec(h resource.Hook) (spec *ebpf.CollectionSpec, entry string, err error) {
-	read := bpf.LoadTC
-	entry = "dispatch_tc"
+// dispatchers are the objects of dispatchers, parsed once and when they are needed.
+type dispatchers struct{ xdp, tc func() (*object, error) }
+
+func newDispatchers() dispatchers {
+	return dispatchers{
+		xdp: sync.OnceValues(func() (*object, error) { return readDispatcher(bpf.LoadXDP) }),
+		tc:  sync.OnceValues(func() (*object, error) { return readDispatcher(bpf.LoadTC) }),
+	}
+}
+
+func readDispatcher(read func() (*ebpf.CollectionSpec, error)) (*object, error) {
+	spec, err := read()
+	if err != nil {
+		return nil, fmt.Errorf("read dispatcher: %w", err)
+	}
+	for _, p := range spec.Programs {
+		forgetLines(p)
+	}
+	return &object{spec: spec}, nil
+}
+
+// of is the dispatcher of a hook, with the name of its function.
+func (d dispatchers) of(h resource.Hook) (o *object, entry string, err error) {
 	if h.IsXDP() {
-		read, entry = bpf.LoadXDP, "dispatch_xdp"
+		o, err = d.xdp()
+		return o, "dispatch_xdp", err
 	}
-	if d.specs[entry] == nil {
-		if d.specs[entry], err = read(); err != nil {
-			return nil, "", fmt.Errorf("read dispatcher: %w", err)
-		}
-		forgetLines(d.specs[entry].Programs[entry])
-	}
-	return d.specs[entry].Copy(), entry, nil
+	o, err = d.tc()
+	return o, "dispatch_tc", err
 }
 
 // forgetLines drops the lines of C from a program that is known to load: the

@@ -18,7 +18,7 @@ import (
 	"maps"
 	"sync"
 
-	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 	"github.com/vishvananda/netlink"
 
 	"reconciler/internal/artifact"
@@ -65,20 +65,23 @@ type Driver struct {
 	cfg  Config
 	pins pins
 
-	parsed parsed
+	parsed      parsed
+	dispatchers dispatchers
 
 	mu       sync.Mutex // the watch looks beside the engine
 	encoded  map[resource.Key]*contents
-	ready    map[resource.Key]closer         // made by Prepare and not yet used
-	blind    error                           // why a pin could not be opened at the last look
-	asked    []*resource.Set                 // what Resolve saw, the latest last
-	refused  map[resource.Key]bool           // programs that Prepare could not make
-	places   map[resource.Key]string         // the directory of each chain at the last look
-	outdated map[resource.Key][]string       // directories of chains that are gone, by whose name they have
-	seen     []resource.Chain                // the chains of ours at the last look
-	known    known                           // what pins hold
-	specs    map[string]*ebpf.CollectionSpec // of dispatchers, by their function
-	handle   *netlink.Handle                 // nil before the first need
+	ready    map[resource.Key]closer   // made by Prepare and not yet used
+	blind    error                     // why a pin could not be opened at the last look
+	asked    []*resource.Set           // what Resolve saw, the latest last
+	refused  map[resource.Key]bool     // programs that Prepare could not make
+	places   map[resource.Key]string   // the directory of each chain at the last look
+	outdated map[resource.Key][]string // directories of chains that are gone, by whose name they have
+	seen     []resource.Chain          // the chains of ours at the last look
+	known    known                     // what pins hold
+	handle   *netlink.Handle           // nil before the first need
+	family   uint16                    // of ethtool in generic netlink; 0 before the first need
+	types    *btf.Cache                // of the kernel, for relocations, until the next look
+	pinnable bool                      // since the last look (see pins.ready)
 	metering metering
 	tcx      *bool         // whether the kernel has it; nil before the first need
 	wanted   *resource.Set // as it was named last
@@ -118,8 +121,8 @@ func Open(cfg Config) *Driver {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Driver{
-		cfg: cfg, pins: pins{mount: cfg.BPFFS, namespace: cfg.Namespace},
-		encoded: map[resource.Key]*contents{}, ready: map[resource.Key]closer{}, specs: map[string]*ebpf.CollectionSpec{},
+		cfg: cfg, pins: pins{mount: cfg.BPFFS, namespace: cfg.Namespace}, dispatchers: newDispatchers(), types: btf.NewCache(),
+		encoded: map[resource.Key]*contents{}, ready: map[resource.Key]closer{},
 		places: map[resource.Key]string{}, outdated: map[resource.Key][]string{},
 		refused: map[resource.Key]bool{}, metering: newMetering(),
 	}
@@ -166,8 +169,11 @@ func (d *Driver) Prepare(ctx context.Context, op diff.Op) error {
 }
 
 func (d *Driver) prepare(ctx context.Context, r resource.Resource) error {
-	if err := d.pins.ready(d.cfg.Cookie); err != nil {
-		return err
+	if !d.pinnable {
+		if err := d.pins.ready(d.cfg.Cookie); err != nil {
+			return err
+		}
+		d.pinnable = true
 	}
 	switch to := r.(type) {
 	case resource.Program:
@@ -235,14 +241,17 @@ func (d *Driver) remove(r resource.Resource) error {
 	default:
 		return nil // contents go with their map
 	}
+	d.pinnable = false
 	return errors.Join(err, d.pins.tidy(d.cfg.Cookie))
 }
 
-// drop gives back what was prepared and never applied.
+// drop gives back what was prepared and never applied, and what was found out
+// for it.
 func (d *Driver) drop() {
 	for k, r := range d.ready {
 		r.close()
 		delete(d.ready, k)
 	}
 	clear(d.refused)
+	d.pinnable, d.types = false, btf.NewCache()
 }

@@ -33,7 +33,7 @@ func (d *Driver) load(p resource.Program, obj *object) (*loading, error) {
 	if err != nil {
 		return nil, err
 	}
-	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: kept})
+	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: kept, Cache: d.types})
 	if err != nil {
 		return nil, d.loadError(p, err)
 	}

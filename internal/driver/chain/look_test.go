@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"runtime"
 	"testing"
 
 	"github.com/cilium/ebpf"
@@ -156,12 +157,41 @@ func TestParsedOnce(t *testing.T) {
 	sum := p.Source.Tree.SHA256
 	first := b.d.parsed.by[sum]
 	b.make(set(p, b.chain(resource.XDPIngress, p)))
-	dispatcher := b.d.specs["dispatch_xdp"]
+	dispatcher, _, _ := b.d.dispatchers.of(resource.XDPIngress)
 	b.make(set(p, b.chain(resource.XDPIngress)))
 	if first == nil || b.d.parsed.by[sum] != first {
 		t.Error("the object was parsed again")
 	}
-	if dispatcher == nil || b.d.specs["dispatch_xdp"] != dispatcher {
+	if again, _, err := b.d.dispatchers.of(resource.XDPIngress); again != dispatcher || err != nil {
 		t.Error("the dispatcher was parsed again")
+	}
+}
+
+// TestKernelTypesOnce wants programs that are relocated for this kernel to share
+// one reading of its types, which are megabytes, and a look to let go of them.
+func TestKernelTypesOnce(t *testing.T) {
+	b := newBench(t)
+	p := b.object("only", "p0", "testdata/relocated.o", "portable", resource.XDPIngress)
+	p.Functions = []string{"portable"}
+	obj, err := b.d.object(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	load := func() uint64 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		l, err := b.d.load(p, obj)
+		runtime.ReadMemStats(&after)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.close()
+		return after.TotalAlloc - before.TotalAlloc
+	}
+	first, second := load(), load()
+	b.plan(set())
+	third := load()
+	if second > first/4 || third < first/2 {
+		t.Errorf("%d, %d and after a look %d bytes are allocated, want the second to be few", first, second, third)
 	}
 }

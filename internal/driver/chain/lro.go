@@ -19,14 +19,14 @@ const lroName = "rx-lro" // as the kernel calls it
 
 // lroOff turns it off where it is on and can be changed, and remembers that.
 func (d *Driver) lroOff(ifindex int) error {
-	on, err := lro(ifindex)
+	on, err := d.lro(ifindex)
 	if err != nil || !on {
 		return err
 	}
 	if err := d.remember(lroRecord, ifindex); err != nil {
 		return err
 	}
-	return setLRO(ifindex, false)
+	return d.setLRO(ifindex, false)
 }
 
 // lroBack turns it on again where it was us who turned it off.
@@ -35,7 +35,7 @@ func (d *Driver) lroBack(link string) error {
 	if err != nil || ours == 0 {
 		return err
 	}
-	if err := setLRO(ours, true); err != nil {
+	if err := d.setLRO(ours, true); err != nil {
 		return err
 	}
 	return d.forget(lroRecord, ours)
@@ -63,7 +63,7 @@ func (d *Driver) lroEffect(from, to resource.Chain) string {
 		if err != nil {
 			return ""
 		}
-		if on, err := lro(l.index); err == nil && on {
+		if on, err := d.lro(l.index); err == nil && on {
 			return "turns large-receive-offload of " + to.Link + " off, until the chain is gone"
 		}
 	case from.Hook.IsXDP():
@@ -75,8 +75,8 @@ func (d *Driver) lroEffect(from, to resource.Chain) string {
 }
 
 // lro reports that it is on and can be changed.
-func lro(ifindex int) (bool, error) {
-	answers, err := ethtool(unix.ETHTOOL_MSG_FEATURES_GET, ifindex)
+func (d *Driver) lro(ifindex int) (bool, error) {
+	answers, err := d.ethtool(unix.ETHTOOL_MSG_FEATURES_GET, ifindex)
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.EOPNOTSUPP) {
 		return false, nil // a kernel without, before Linux 5.7
 	}
@@ -126,7 +126,7 @@ func attributes(raw []byte) (map[uint16][]byte, error) {
 }
 
 // setLRO asks for it, and looks whether the driver has done so.
-func setLRO(ifindex int, on bool) error {
+func (d *Driver) setLRO(ifindex int, on bool) error {
 	wanted := nl.NewRtAttr(unix.ETHTOOL_A_FEATURES_WANTED|unix.NLA_F_NESTED, nil)
 	bit := wanted.AddRtAttr(unix.ETHTOOL_A_BITSET_BITS|unix.NLA_F_NESTED, nil).
 		AddRtAttr(unix.ETHTOOL_A_BITSET_BITS_BIT|unix.NLA_F_NESTED, nil)
@@ -134,11 +134,11 @@ func setLRO(ifindex int, on bool) error {
 	if on {
 		bit.AddRtAttr(unix.ETHTOOL_A_BITSET_BIT_VALUE, nil)
 	}
-	_, err := ethtool(unix.ETHTOOL_MSG_FEATURES_SET, ifindex, wanted)
+	_, err := d.ethtool(unix.ETHTOOL_MSG_FEATURES_SET, ifindex, wanted)
 	if err != nil {
 		return fmt.Errorf("turn large-receive-offload of interface %d %s: %w", ifindex, onOff(on), err)
 	}
-	is, err := lro(ifindex)
+	is, err := d.lro(ifindex)
 	if err == nil && is != on {
 		err = errors.New("its driver does not")
 	}
@@ -156,12 +156,15 @@ func onOff(on bool) string {
 }
 
 // ethtool sends a request about an interface and returns what answers it.
-func ethtool(command uint8, ifindex int, more ...*nl.RtAttr) ([][]byte, error) {
-	family, err := netlink.GenlFamilyGet("ethtool")
-	if err != nil {
-		return nil, fmt.Errorf("find ethtool: %w", err)
+func (d *Driver) ethtool(command uint8, ifindex int, more ...*nl.RtAttr) ([][]byte, error) {
+	if d.family == 0 {
+		f, err := netlink.GenlFamilyGet("ethtool")
+		if err != nil {
+			return nil, fmt.Errorf("find ethtool: %w", err)
+		}
+		d.family = f.ID
 	}
-	req := nl.NewNetlinkRequest(int(family.ID), unix.NLM_F_ACK)
+	req := nl.NewNetlinkRequest(int(d.family), unix.NLM_F_ACK)
 	req.AddData(&nl.Genlmsg{Command: command, Version: 1})
 	header := nl.NewRtAttr(unix.ETHTOOL_A_FEATURES_HEADER|unix.NLA_F_NESTED, nil)
 	header.AddRtAttr(unix.ETHTOOL_A_HEADER_DEV_INDEX, nl.Uint32Attr(uint32(ifindex)))

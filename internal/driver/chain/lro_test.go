@@ -52,13 +52,13 @@ func TestGuestLRO(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := setLRO(l.index, false); err != nil {
+	if err := b.d.setLRO(l.index, false); err != nil {
 		t.Fatal(err)
 	}
 	b.make(want)
 	b.make(set())
 	b.lro(card, false)
-	if err := setLRO(l.index, true); err != nil {
+	if err := b.d.setLRO(l.index, true); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -89,7 +89,7 @@ func (b *bench) lro(link string, want bool) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	if got, err := lro(l.index); got != want || err != nil {
+	if got, err := b.d.lro(l.index); got != want || err != nil {
 		b.t.Errorf("large-receive-offload of %s is on: %v, %v, want %v", link, got, err, want)
 	}
 }
@@ -109,7 +109,7 @@ func TestLROThatCannotBe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := setLRO(l.index, true); err == nil || !strings.HasSuffix(err.Error(), "on: its driver does not") {
+	if err := b.d.setLRO(l.index, true); err == nil || !strings.HasSuffix(err.Error(), "on: its driver does not") {
 		t.Errorf("the error is %v, want one that says that the driver does not", err)
 	}
 }
