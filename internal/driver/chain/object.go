@@ -7,12 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
+	"golang.org/x/sync/errgroup"
 
 	"reconciler/internal/artifact"
 	"reconciler/internal/resource"
@@ -41,6 +44,39 @@ func (d *Driver) object(p resource.Program) (*object, error) {
 	return d.parsed.object(content, sum)
 }
 
+// objects are those of some programs, or what is wrong with them. What was not
+// parsed yet is parsed several at a time, with the dispatchers that it is going
+// to need: it takes longer than to load.
+func (d *Driver) objects(programs []resource.Program) []*parsing {
+	out := make([]*parsing, len(programs))
+	by := map[string]*parsing{} // SHA-256
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i, p := range programs {
+		content, sum, err := d.bytes(p.Source)
+		if err != nil {
+			out[i] = &parsing{err: err}
+			continue
+		}
+		if out[i] = by[sum]; out[i] != nil {
+			continue
+		}
+		of := &parsing{object: d.parsed.known(sum)}
+		out[i], by[sum] = of, of
+		if of.object == nil {
+			g.Go(func() error {
+				of.object, of.err = d.parsed.object(content, sum)
+				for _, h := range p.Hooks {
+					_, _, _ = d.dispatchers.of(h) // told where it is used
+				}
+				return nil
+			})
+		}
+	}
+	_ = g.Wait() // each has its own error
+	return out
+}
+
 // parsed are objects that were parsed, by their SHA-256. The zero value holds
 // none. Whoever changes a spec makes a copy of it first.
 type parsed struct {
@@ -48,15 +84,31 @@ type parsed struct {
 	by map[string]*object
 }
 
-func (p *parsed) object(content []byte, sum string) (*object, error) {
+// parsing is what came of parsing an object.
+type parsing struct {
+	object *object
+	err    error
+}
+
+// known is an object that was parsed before; nil for none.
+func (p *parsed) known(sum string) *object {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if o := p.by[sum]; o != nil {
+	return p.by[sum]
+}
+
+func (p *parsed) object(content []byte, sum string) (*object, error) {
+	if o := p.known(sum); o != nil {
 		return o, nil
 	}
 	o, err := parse(content, sum)
 	if err != nil {
 		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if had := p.by[sum]; had != nil {
+		return had, nil // by somebody else, meanwhile
 	}
 	if len(p.by) >= maxParsed || p.by == nil {
 		p.by = map[string]*object{}
@@ -165,22 +217,23 @@ const bpfXDPHasFrags = 1 << 5 // BPF_F_XDP_HAS_FRAGS of linux/bpf.h
 // longer than to load them.
 func (o *object) narrow(functions []string) *ebpf.CollectionSpec {
 	spec := *o.spec
-	spec.Programs, spec.Maps, spec.Variables = copies(spec.Programs), copies(spec.Maps), copies(spec.Variables)
+	spec.Programs, spec.Maps, spec.Variables = maps.Clone(spec.Programs), maps.Clone(spec.Maps), maps.Clone(spec.Variables)
 	keep(&spec, functions)
+	copyEach(spec.Programs)
+	copyEach(spec.Maps)
+	copyEach(spec.Variables)
 	for _, v := range spec.Variables {
 		v.Value = slices.Clone(v.Value)
 	}
 	return &spec
 }
 
-// copies copies what a map points to.
-func copies[T any](from map[string]*T) map[string]*T {
-	to := make(map[string]*T, len(from))
-	for k, v := range from {
+// copyEach makes a map point to copies.
+func copyEach[T any](m map[string]*T) {
+	for k, v := range m {
 		c := *v
-		to[k] = &c
+		m[k] = &c
 	}
-	return to
 }
 
 // layout is what the maps of a program will be like.

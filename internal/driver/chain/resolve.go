@@ -76,12 +76,7 @@ func (d *Driver) Resolve(_ context.Context, want *resource.Set) (*resource.Set, 
 	r := resolving{
 		d: d, programs: map[resource.Key]resource.Program{}, objects: map[resource.Key]*object{}, declared: map[resource.Key][]string{},
 	}
-	found := map[resource.Key]string{}
-	for _, o := range want.All() {
-		if p, ok := o.Resource.(resource.Program); ok {
-			found[o.Key()] = r.program(p, o)
-		}
-	}
+	found := r.find(want)
 	last := &d.resolved
 	if last.want == want && last.answer != nil && sameStrings(last.from, found) {
 		return last.answer, last.notes
@@ -116,10 +111,26 @@ type resolving struct {
 	notes    []diff.Note
 }
 
-// program finds the object of a program and returns its digest, or else what
-// is wrong with it.
-func (r *resolving) program(p resource.Program, o resource.Object) string {
-	obj, err := r.d.object(p)
+// find finds the objects of all programs. It returns their digests, or else what
+// is wrong with them.
+func (r *resolving) find(want *resource.Set) map[resource.Key]string {
+	var wanted []resource.Object
+	var programs []resource.Program
+	for _, o := range want.All() {
+		if p, ok := o.Resource.(resource.Program); ok {
+			wanted, programs = append(wanted, o), append(programs, p)
+		}
+	}
+	found := make(map[resource.Key]string, len(programs))
+	for i, of := range r.d.objects(programs) {
+		found[wanted[i].Key()] = r.program(programs[i], wanted[i], of)
+	}
+	return found
+}
+
+// program takes a program up with its object.
+func (r *resolving) program(p resource.Program, o resource.Object, of *parsing) string {
+	obj, err := of.object, of.err
 	if err == nil {
 		p.Functions, err = functions(obj, p)
 	}
