@@ -67,9 +67,10 @@ func (d *Driver) build(c resource.Chain, programs []*ebpf.Program, state bpf.XDP
 			return nil, err
 		}
 	}
-	if err := spec.Variables["state"].Set(stateBytes(&state)); err != nil {
+	if err := setVariable(spec, spec.Variables["state"], stateBytes(&state)); err != nil {
 		return nil, fmt.Errorf("write state: %w", err)
 	}
+	spec.Variables = nil
 	fit(spec.Programs[entry], c.Frags)
 	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: map[string]*ebpf.Map{"slots": slots}})
 	if err != nil {

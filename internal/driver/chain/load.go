@@ -27,6 +27,7 @@ func (d *Driver) load(p resource.Program, obj *object) (*loading, error) {
 	if err := settle(spec, p); err != nil {
 		return nil, err
 	}
+	spec.Variables = nil // all in their sections
 	kept, copied, err := d.keepMaps(spec, p)
 	defer closeMaps(kept)
 	defer closeMaps(copied)
@@ -125,7 +126,7 @@ func settle(spec *ebpf.CollectionSpec, p resource.Program) error {
 		if err != nil {
 			return fmt.Errorf("constant %s: %w", c.Name, err)
 		}
-		if err := v.Set(raw); err != nil {
+		if err := setVariable(spec, v, raw); err != nil {
 			return fmt.Errorf("constant %s: %w", c.Name, err)
 		}
 	}
@@ -142,6 +143,23 @@ func settle(spec *ebpf.CollectionSpec, p resource.Program) error {
 			s.MaxEntries = m.MaxEntries
 		}
 	}
+	return nil
+}
+
+// setVariable writes a variable into its section. Left to the library it would
+// be mapped into our memory when it is loaded, where nobody looks at it.
+func setVariable(spec *ebpf.CollectionSpec, v *ebpf.VariableSpec, raw []byte) error {
+	var section []byte
+	m := spec.Maps[v.SectionName]
+	if m != nil && len(m.Contents) == 1 {
+		section, _ = m.Contents[0].Value.([]byte)
+	}
+	if len(raw) != int(v.Size()) || int(v.Offset)+len(raw) > len(section) {
+		return fmt.Errorf("section %s has %d bytes, not room for %d at %d", v.SectionName, len(section), len(raw), v.Offset)
+	}
+	section = slices.Clone(section)
+	copy(section[v.Offset:], raw)
+	m.Contents = []ebpf.MapKV{{Key: m.Contents[0].Key, Value: section}}
 	return nil
 }
 

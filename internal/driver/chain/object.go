@@ -212,19 +212,15 @@ func (o *object) asksKernel() bool {
 
 const bpfXDPHasFrags = 1 << 5 // BPF_F_XDP_HAS_FRAGS of linux/bpf.h
 
-// narrow is the spec of some functions, for the caller to change but for
-// instructions, contents and types, which are the object's: to copy those takes
-// longer than to load them.
+// narrow is the spec of some functions, whose programs and maps the caller may
+// change, but for instructions, contents and types, which are the object's: to
+// copy those takes longer than to load them.
 func (o *object) narrow(functions []string) *ebpf.CollectionSpec {
 	spec := *o.spec
 	spec.Programs, spec.Maps, spec.Variables = maps.Clone(spec.Programs), maps.Clone(spec.Maps), maps.Clone(spec.Variables)
 	keep(&spec, functions)
 	copyEach(spec.Programs)
 	copyEach(spec.Maps)
-	copyEach(spec.Variables)
-	for _, v := range spec.Variables {
-		v.Value = slices.Clone(v.Value)
-	}
 	return &spec
 }
 

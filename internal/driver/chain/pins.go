@@ -78,14 +78,16 @@ func escape(name string) string {
 	if !strings.ContainsAny(name, "%./") {
 		return name
 	}
-	return strings.NewReplacer("%", "%25", ".", "%2e", "/", "%2f").Replace(name)
+	name = strings.ReplaceAll(name, "%", "%25") // first: the others bring more
+	return strings.ReplaceAll(strings.ReplaceAll(name, ".", "%2e"), "/", "%2f")
 }
 
 func unescape(name string) string {
 	if !strings.Contains(name, "%") {
 		return name
 	}
-	return strings.NewReplacer("%25", "%", "%2e", ".", "%2f", "/").Replace(name)
+	name = strings.ReplaceAll(strings.ReplaceAll(name, "%2f", "/"), "%2e", ".")
+	return strings.ReplaceAll(name, "%25", "%") // last
 }
 
 // ready mounts the BPF file system where it is missing, and makes the root of
