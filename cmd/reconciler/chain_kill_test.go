@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,7 +14,6 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
-	"golang.org/x/sys/unix"
 
 	"reconciler/internal/driver/chain"
 	"reconciler/internal/driver/failpoint"
@@ -23,6 +21,7 @@ import (
 	"reconciler/internal/resource"
 	"reconciler/internal/state"
 	"reconciler/internal/testns"
+	"reconciler/test/traffic"
 )
 
 // killed is a host whose chains are swapped by a program that is killed.
@@ -131,32 +130,22 @@ func (k *killed) counted(program string) uint64 {
 func (k *killed) traffic() (stop func()) {
 	k.Helper()
 	done, ended := make(chan struct{}), make(chan struct{})
-	fd := -1
+	var sender *traffic.Sender
 	var err error
-	k.ns.Do(func() {
-		if fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0); err != nil {
-			return
-		}
-		var l *net.Interface
-		if l, err = net.InterfaceByName("v1"); err == nil {
-			err = unix.Bind(fd, &unix.SockaddrLinklayer{Ifindex: l.Index})
-		}
-	})
+	k.ns.Do(func() { sender, err = traffic.Open("v1", traffic.UDP()) })
 	if err != nil {
 		k.Fatal(err)
 	}
 	go func() {
 		defer close(ended)
-		defer unix.Close(fd)
+		defer sender.Close()
 		for tick := time.NewTicker(time.Millisecond); ; {
 			select {
 			case <-done:
 				tick.Stop()
 				return
 			case <-tick.C:
-				for range 10 {
-					_, _ = unix.Write(fd, make([]byte, 60)) // one lost in a queue that is full is not sent
-				}
+				_, _ = sender.Send(10) // what is lost in a queue that is full is not sent
 			}
 		}
 	}()

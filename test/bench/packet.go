@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"reconciler/internal/resource"
+	"reconciler/test/traffic"
 )
 
 const perProgram = 2.5 // ns a packet may cost more for each program of a chain
@@ -164,10 +165,10 @@ func (b *bench) spins() int {
 
 // spin is a subject: packets through a program.
 func spin(p *ebpf.Program, packets int) func() (time.Duration, error) {
-	frame := frameUDP()
+	data := traffic.UDP()
 	return func() (time.Duration, error) {
 		before := cpuTime()
-		_, err := p.Run(&ebpf.RunOptions{Data: frame, Repeat: uint32(packets)})
+		_, err := p.Run(&ebpf.RunOptions{Data: data, Repeat: uint32(packets)})
 		return cpuTime() - before, err
 	}
 }

@@ -4,12 +4,10 @@ import (
 	"bytes"
 	"crypto/sha256"
 	_ "embed"
-	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 
 	"github.com/cilium/ebpf"
-	"golang.org/x/sys/unix"
 
 	"reconciler/internal/resource"
 )
@@ -94,18 +92,4 @@ func (c chained) load(i int) (*ebpf.Collection, *ebpf.Program, error) {
 		return nil, nil, fmt.Errorf("load program %d: %w", i, err)
 	}
 	return coll, coll.Programs[c.function()], nil
-}
-
-// frameUDP is a frame to nobody: 192.0.2.1 to 192.0.2.2, port 9.
-func frameUDP() []byte {
-	b := make([]byte, 60)
-	copy(b, []byte{2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0})
-	ip := b[14:]
-	ip[0], ip[8], ip[9] = 0x45, 64, unix.IPPROTO_UDP
-	binary.BigEndian.PutUint16(ip[2:], 46)
-	copy(ip[12:], []byte{192, 0, 2, 1, 192, 0, 2, 2})
-	binary.BigEndian.PutUint16(ip[20:], 9)
-	binary.BigEndian.PutUint16(ip[22:], 9)
-	binary.BigEndian.PutUint16(ip[24:], 26)
-	return b
 }
