@@ -13,9 +13,7 @@ import (
 func TestRepairsDrift(t *testing.T) {
 	for name, told := range map[string]bool{"event": true, "resync": false} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, r *rig) {
-				r.start()
-				r.push("rev-one", oneAddress)
+			inForce(t, func(t *testing.T, r *rig) {
 				r.host.remove(first, told)
 				r.hasNot(first)
 				took := 2 * settle
@@ -41,9 +39,7 @@ func TestRepairsDrift(t *testing.T) {
 }
 
 func TestBootIsNoDrift(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
-		r.start()
-		r.push("rev-one", oneAddress)
+	inForce(t, func(t *testing.T, r *rig) {
 		r.end()
 		r.host, r.boot = newHost(), "boot-2"
 		r.start() // no network, no source: the snapshot will do
@@ -63,9 +59,7 @@ func TestBootIsNoDrift(t *testing.T) {
 }
 
 func TestTwoManagers(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
-		r.start()
-		r.push("rev-one", oneAddress)
+	inForce(t, func(t *testing.T, r *rig) {
 		for range 5 {
 			r.host.remove(first, true)
 			r.wait(time.Second)
@@ -85,9 +79,7 @@ func TestTwoManagers(t *testing.T) {
 }
 
 func TestLostEventsAreAnswered(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
-		r.start()
-		r.push("rev-one", oneAddress)
+	inForce(t, func(t *testing.T, r *rig) {
 		r.host.remove(first, false)
 		r.host.events <- nil
 		r.wait(time.Second)
@@ -99,9 +91,7 @@ func TestLostEventsAreAnswered(t *testing.T) {
 }
 
 func TestForeignRoutesDoNotWake(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
-		r.start()
-		r.push("rev-one", oneAddress)
+	inForce(t, func(t *testing.T, r *rig) {
 		before := r.metric("passes_total")
 		for range 100 {
 			r.host.events <- []resource.Key{resource.RouteKey(netip.MustParsePrefix("10.0.0.0/8"), 254, 20)}

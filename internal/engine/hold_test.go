@@ -43,9 +43,7 @@ func TestHoldsAndApproves(t *testing.T) {
 }
 
 func TestEmptyTreeIsHeld(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
-		r.start()
-		r.push("rev-one", oneAddress)
+	inForce(t, func(t *testing.T, r *rig) {
 		r.push("rev-empty", "")
 		r.has(first)
 		r.raised(CondHeld)
@@ -57,9 +55,7 @@ func TestEmptyTreeIsHeld(t *testing.T) {
 }
 
 func TestNoDeletionBeforeAllCouldBeRead(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
-		r.start()
-		r.push("rev-one", oneAddress)
+	inForce(t, func(t *testing.T, r *rig) {
 		r.host.mu.Lock()
 		r.host.blind = "no permission"
 		r.host.mu.Unlock()

@@ -8,9 +8,7 @@ import (
 )
 
 func TestRollbackIsAPinWithADeadline(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
-		r.start()
-		r.push("rev-one", oneAddress)
+	inForce(t, func(t *testing.T, r *rig) {
 		r.push("rev-two", twoAddresses)
 		p, err := r.engine.Rollback(t.Context(), "", time.Hour)
 		if err != nil || p.Outcome != OutcomeApplied || p.Revision != "rev-one" {
@@ -38,9 +36,7 @@ func TestRollbackIsAPinWithADeadline(t *testing.T) {
 }
 
 func TestSuspends(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
-		r.start()
-		r.push("rev-one", oneAddress)
+	inForce(t, func(t *testing.T, r *rig) {
 		if err := r.engine.Suspend(t.Context(), time.Hour, "maintenance"); err != nil {
 			t.Fatal(err)
 		}

@@ -57,6 +57,15 @@ func bubble(t *testing.T, test func(*testing.T, *rig)) {
 	})
 }
 
+// inForce runs a test with a rig that has oneAddress in force, as rev-one.
+func inForce(t *testing.T, test func(*testing.T, *rig)) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.start()
+		r.push("rev-one", oneAddress)
+		test(t, r)
+	})
+}
+
 // start starts a new engine on the same host and the same files.
 func (r *rig) start() {
 	r.t.Helper()

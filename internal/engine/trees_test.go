@@ -19,9 +19,7 @@ func TestBadCommitLeavesLastGood(t *testing.T) {
 }
 
 func badCommit(t *testing.T, bad string) {
-	bubble(t, func(t *testing.T, r *rig) {
-		r.start()
-		r.push("rev-one", oneAddress)
+	inForce(t, func(t *testing.T, r *rig) {
 		r.push("rev-bad", bad)
 		c := r.raised(CondInvalid)
 		if !strings.Contains(c.Message, "net.yaml:2:") {
@@ -76,9 +74,7 @@ func TestUnsupportedIsTold(t *testing.T) {
 }
 
 func TestSourceHealth(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
-		r.start()
-		r.push("rev-one", oneAddress)
+	inForce(t, func(t *testing.T, r *rig) {
 		r.feed.health <- errors.New("unreachable: connection refused")
 		synctest.Wait()
 		r.raised(CondSource)
@@ -97,9 +93,7 @@ func TestSourceHealth(t *testing.T) {
 // being told that all is done.
 func TestSourceRefused(t *testing.T) {
 	for _, why := range []error{source.ErrRewritten, source.ErrEmpty, source.ErrTooLarge, source.ErrUnreadable} {
-		bubble(t, func(t *testing.T, r *rig) {
-			r.start()
-			r.push("rev-one", oneAddress)
+		inForce(t, func(t *testing.T, r *rig) {
 			r.inSync("rev-one")
 			r.feed.health <- fmt.Errorf("take commit rev-two: %w", why)
 			synctest.Wait()
