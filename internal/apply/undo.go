@@ -32,6 +32,7 @@ func NewUndo(plan diff.Plan, have observed.State) Undo {
 		for _, k := range slices.Concat(op.Takes, op.Loses) {
 			u.record(k)
 		}
+		u.recordHeirs(op)
 	}
 	return u.undo
 }
@@ -52,6 +53,21 @@ func (u *recorder) record(k resource.Key) {
 		f.Object = &o
 	}
 	u.undo.Objects = append(u.undo.Objects, f)
+}
+
+// recordHeirs records the links whose MTU the kernel makes smaller with that of
+// one below. A MAC address that it passes on comes back in the same way.
+func (u *recorder) recordHeirs(op diff.Op) {
+	from, ok := op.From.(resource.Link)
+	to, changed := op.To.(resource.Link)
+	if !ok || !changed || op.Verb != diff.Update {
+		return
+	}
+	for _, h := range from.Heirs(to, u.have.Objects) {
+		if h.From.MTU != h.To.MTU {
+			u.record(h.From.Key())
+		}
+	}
 }
 
 // Keys lists what the record is about, for a look around them.

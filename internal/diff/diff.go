@@ -21,6 +21,7 @@ func Compute(want *resource.Set, have observed.State) (Plan, error) {
 		c.compareWanted()
 		c.compareHad()
 		c.sink()
+		c.remask()
 		c.sideEffects()
 		c.bridgeEffects()
 		if !c.holdMore() {
@@ -222,6 +223,9 @@ func (c *comparison) compareChanged(w, h resource.Object) {
 	} else if h.Owner == resource.Kernel && w.Key().Kind != resource.KindLink {
 		c.note(Conflict, w, "the kernel made it and it differs: "+changeText(op.Fields))
 		return
+	}
+	if l, ok := w.Resource.(resource.Link); ok && op.Verb == Update && l.Kept.MTU && l.MTU != h.Resource.(resource.Link).MTU {
+		op.Reason = "no larger than that of " + l.Below
 	}
 	c.add(op)
 }

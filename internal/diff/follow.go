@@ -1,27 +1,63 @@
 package diff
 
-import "reconciler/internal/resource"
+import (
+	"fmt"
 
-// ground wants those links down that the kernel takes down with their lower
-// one, and tells why: it refuses to take them up again.
+	"reconciler/internal/resource"
+)
+
+// ground wants of links only what the kernel lets them have above their lower
+// ones, and tells why.
 func (c *comparison) ground() {
 	c.want = c.declared
-	c.declared.Each(func(k resource.Key, o resource.Object) bool {
+	c.declared.Each(func(_ resource.Key, o resource.Object) bool {
 		l, ok := o.Resource.(resource.Link)
-		if !ok || l.State != resource.Up {
+		if !ok || l.Below == "" {
 			return true
 		}
-		if below := c.groundedBy(l); below != "" {
-			if c.want == c.declared {
-				c.want = c.declared.Clone()
-			}
-			l.State = resource.Down
-			o.Resource = l
-			c.want.Put(o)
-			c.note(Absent, o, "interface "+below+" is to be down, and the kernel takes a vlan above it down, too")
+		state, mtu := c.lawfulState(o, l), c.lawfulMTU(o, l)
+		if state == l.State && mtu == l.MTU {
+			return true
 		}
+		if c.want == c.declared {
+			c.want = c.declared.Clone()
+		}
+		l.State, l.MTU = state, mtu
+		o.Resource = l
+		c.want.Put(o)
 		return true
 	})
+}
+
+// lawfulState is down for a link that the kernel takes down with its lower one:
+// it refuses to take it up again.
+func (c *comparison) lawfulState(o resource.Object, l resource.Link) resource.Admin {
+	if l.State != resource.Up {
+		return l.State
+	}
+	below := c.groundedBy(l)
+	if below == "" {
+		return l.State
+	}
+	c.note(Absent, o, "interface "+below+" is to be down, and the kernel takes a vlan above it down, too")
+	return resource.Down
+}
+
+// lawfulMTU is no larger than that of any link below: the kernel makes it
+// smaller with them, and refuses more.
+func (c *comparison) lawfulMTU(o resource.Object, l resource.Link) uint32 {
+	mtu := l.MTU
+	for at := l; at.LimitedBelow(); {
+		at = c.linkOf(at.Below)
+		if at.MTU == 0 || at.MTU >= mtu {
+			continue
+		}
+		mtu = at.MTU
+		if !l.Kept.MTU {
+			c.note(Conflict, o, fmt.Sprintf("interface %s is to have an mtu of %d, and the kernel allows no more above it", at.Name, at.MTU))
+		}
+	}
+	return mtu
 }
 
 // groundedBy is the lower link, however far below, for which a link must be
@@ -66,5 +102,41 @@ func (c *comparison) sinkOne(up *Op, l resource.Link) {
 		l.State = resource.Up
 		down.From, down.Fields = l, resource.Changes(l, to)
 		c.after(down, up, true)
+	}
+}
+
+// remask gives those links their own MAC address again that take over the new
+// one of their lower link.
+func (c *comparison) remask() {
+	for _, op := range c.ops {
+		from, ok := op.From.(resource.Link)
+		to, isLink := op.To.(resource.Link)
+		if !ok || !isLink || op.Verb != Update {
+			continue
+		}
+		for _, h := range from.Heirs(to, c.have.Objects) {
+			if h.From.MAC != h.To.MAC {
+				c.remaskOne(op, h)
+			}
+		}
+	}
+}
+
+func (c *comparison) remaskOne(lower *Op, h resource.Heir) {
+	w, wanted := c.want.Get(h.From.Key())
+	to, ok := w.Resource.(resource.Link)
+	if !wanted || !ok || to.Kept.MAC || to.MAC == h.To.MAC || c.isHeld(h.From.Key()) {
+		return
+	}
+	op := c.byKey[h.From.Key()]
+	if op == nil {
+		had, _ := c.have.Objects.Get(h.From.Key())
+		op = c.add(&Op{Verb: Update, Key: h.From.Key(), From: h.From, To: to, Owner: had.Owner, Origin: w.Origin, Restores: true, Reason: "taken from " + lower.Key.Name})
+	}
+	if op.Verb == Update {
+		was := op.From.(resource.Link)
+		was.MAC = h.To.MAC
+		op.From, op.Fields = was, resource.Changes(was, op.To)
+		c.after(op, lower, true)
 	}
 }

@@ -279,11 +279,16 @@ func (c *comparison) orderMTU() {
 		if lower == nil {
 			continue
 		}
-		if upper.MTU < op.From.(resource.Link).MTU {
+		if upper.MTU < op.From.(resource.Link).MTU && !c.bound(op, lower) {
 			c.before[op] = without(c.before[op], lower)
 			c.after(lower, op, false)
 		}
 	}
+}
+
+// bound reports a hard rule between two operations.
+func (c *comparison) bound(op, first *Op) bool {
+	return slices.Contains(c.before[op], edge{first, true})
 }
 
 func without(edges []edge, op *Op) []edge {

@@ -26,8 +26,43 @@ func (p Plan) Outcome(have observed.State) *resource.Set {
 			if was, ok := have.Objects.Get(op.Key); ok && was.Owner != resource.Ours && !adopts(op.To) {
 				owner = was.Owner
 			}
-			out.Put(resource.Object{Resource: op.To, Owner: owner, Origin: op.Origin})
+			out.Put(resource.Object{Resource: taking(op, out), Owner: owner, Origin: op.Origin})
+			passOn(op, have, out)
 		}
 	}
 	return out
+}
+
+// taking is what an operation makes, with what a new link takes over from its
+// lower one.
+func taking(op Op, out *resource.Set) resource.Resource {
+	l, ok := op.To.(resource.Link)
+	if !ok || op.Verb == Update || !l.LimitedBelow() {
+		return op.To
+	}
+	o, _ := out.Get(resource.LinkKey(l.Below))
+	below, _ := o.Resource.(resource.Link)
+	if l.MTU == 0 {
+		l.MTU = below.MTU
+	}
+	if l.MAC == (resource.MAC{}) && l.TakesMAC() {
+		l.MAC = below.MAC
+	}
+	return l
+}
+
+// passOn changes the links above one that an operation changes, but for those
+// with an operation of their own.
+func passOn(op Op, have observed.State, out *resource.Set) {
+	from, ok := op.From.(resource.Link)
+	to, isLink := op.To.(resource.Link)
+	if !ok || !isLink || op.Verb != Update {
+		return
+	}
+	for _, h := range from.Heirs(to, have.Objects) {
+		if o, there := out.Get(h.From.Key()); there && o.Equal(h.From) {
+			o.Resource = h.To
+			out.Put(o)
+		}
+	}
 }

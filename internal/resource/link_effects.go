@@ -6,16 +6,70 @@ import "slices"
 // removed or replaced, and the links above it; neighbours, the routes with no
 // other way and global IPv6 addresses of one that is taken down, and of the
 // vlans that go down with it; IPv6 below its least MTU of 1280; neighbours when
-// the MAC address changes.
+// the MAC address changes; and the same on the links that inherit these.
 func (l Link) Disturbs(to Resource, have View) []Key {
 	next, ok := to.(Link)
 	switch {
 	case !ok || next.Replaces(l):
 		return l.stack(have)
-	case l.State == Up && next.State == Down:
-		return l.lostDown(next, have)
 	}
-	return l.lost(have, func(r Resource) bool { return l.lostWith(next, r) })
+	var keys []Key
+	if l.State == Up && next.State == Down {
+		keys = l.lostDown(have)
+	}
+	for _, h := range append(l.Heirs(next, have), Heir{l, next}) {
+		keys = append(keys, h.From.lost(have, func(r Resource) bool { return h.From.lostWith(h.To, r) })...)
+	}
+	slices.SortFunc(keys, Key.Compare)
+	return slices.Compact(keys)
+}
+
+// Heir is a link that a change of its lower one changes.
+type Heir struct{ From, To Link }
+
+// Heirs lists the links above, however far, to which the kernel passes a change
+// of MTU or MAC address on.
+func (l Link) Heirs(next Link, have View) []Heir {
+	if next.MTU >= l.MTU && next.MAC == l.MAC {
+		return nil
+	}
+	var out []Heir
+	for _, o := range have.On(l.Name) {
+		upper, ok := o.Resource.(Link)
+		if !ok {
+			continue
+		}
+		if to := upper.inheriting(l, next); to.MTU != upper.MTU || to.MAC != upper.MAC {
+			out = append(append(out, Heir{upper, to}), upper.Heirs(to, have)...)
+		}
+	}
+	return out
+}
+
+// LimitedBelow reports a link whose MTU is never above that of its lower one.
+func (l Link) LimitedBelow() bool {
+	return (l.Type == VLAN || l.Type == MACVLAN) && l.Below != ""
+}
+
+// inheriting is a link after a change of its lower one. That a vlan was not
+// given its MAC address but has it from there cannot be seen: one that is the
+// same is taken for such. One that is down takes it when it comes up.
+func (l Link) inheriting(from, to Link) Link {
+	if !l.LimitedBelow() {
+		return l
+	}
+	if to.MTU != 0 {
+		l.MTU = min(l.MTU, to.MTU)
+	}
+	if l.MAC == from.MAC && l.TakesMAC() && l.State == Up {
+		l.MAC = to.MAC
+	}
+	return l
+}
+
+// TakesMAC reports a link that is made with the MAC address of its lower one.
+func (l Link) TakesMAC() bool {
+	return l.Type == VLAN || l.Type == MACVLAN && l.Mode == "passthru"
 }
 
 // Follows reports a link that goes up and down with its lower one, whatever it
@@ -35,18 +89,17 @@ func (l Link) Following(to Admin, have View) []Link {
 }
 
 // lostDown lists what is lost when the link goes down, and others with it.
-func (l Link) lostDown(next Link, have View) []Key {
+func (l Link) lostDown(have View) []Key {
 	links := append([]Link{l}, l.Following(Down, have)...)
 	down := make([]string, len(links))
 	for i := range links {
 		down[i] = links[i].Name
 	}
-	keys := l.lost(have, func(r Resource) bool { return l.lostOnDown(r, down, have) || l.lostWith(next, r) })
-	for _, upper := range links[1:] {
-		keys = append(keys, upper.lost(have, func(r Resource) bool { return upper.lostOnDown(r, down, have) })...)
+	var keys []Key
+	for _, gone := range links {
+		keys = append(keys, gone.lost(have, func(r Resource) bool { return gone.lostOnDown(r, down, have) })...)
 	}
-	slices.SortFunc(keys, Key.Compare)
-	return slices.Compact(keys)
+	return keys
 }
 
 // lostWith tells what goes when MTU or MAC address change.
@@ -81,7 +134,6 @@ func (l Link) lost(have View, takes func(Resource) bool) []Key {
 			keys = append(keys, k)
 		}
 	}
-	slices.SortFunc(keys, Key.Compare)
 	return keys
 }
 

@@ -24,6 +24,7 @@ import (
 type Host struct {
 	objects map[resource.Key]resource.Resource
 	index   int32
+	stolen  map[string]bool // vlans with the MAC address of their lower link, which they were not given
 
 	// Fail, if set, is asked before each operation; its error is returned in
 	// place of doing it.
@@ -36,7 +37,7 @@ var _ driver.Driver = (*Host)(nil)
 
 // New returns a host with a loopback link.
 func New() *Host {
-	h := &Host{objects: map[resource.Key]resource.Resource{}}
+	h := &Host{objects: map[resource.Key]resource.Resource{}, stolen: map[string]bool{}}
 	h.AddHardware("lo")
 	return h
 }
@@ -44,11 +45,15 @@ func New() *Host {
 // AddHardware puts a link in that nobody made.
 func (h *Host) AddHardware(name string) {
 	h.index++
-	h.objects[resource.LinkKey(name)] = resource.Link{
-		Name: name, MTU: 1500, State: resource.Up,
+	l := resource.Link{
+		Name: name, MTU: 1500, MAC: resource.MAC{2, 0, 0, 0, 1, byte(h.index)}, State: resource.Up,
 		Description: resource.Some(""), TxQueueLen: resource.Some[uint32](1000),
 		Seen: resource.Seen{Index: h.index, Loopback: name == "lo"},
 	}
+	if l.Seen.Loopback {
+		l.MAC = resource.MAC{}
+	}
+	h.objects[l.Key()] = l
 }
 
 // Name is netlink: the fake stands in for that driver.
@@ -168,7 +173,7 @@ func (h *Host) update(from, to resource.Resource) error {
 	}
 	switch to := to.(type) {
 	case resource.Link:
-		return h.changeLink(to)
+		return h.changeLink(from.(resource.Link), to)
 	case resource.Address:
 		had := from.(resource.Address)
 		had.Protocol = to.Protocol

@@ -13,7 +13,7 @@ func (h *Host) createLink(l resource.Link) error {
 		if h.link(l.Name).Name == "" {
 			return unix.ENODEV
 		}
-		return h.changeLink(l)
+		return h.changeLink(resource.Link{Name: l.Name, Type: l.Type}, l)
 	}
 	if l.Type == "" {
 		return unix.ENODEV
@@ -26,6 +26,11 @@ func (h *Host) createLink(l resource.Link) error {
 	}
 	if l.State == resource.Up && h.grounded(l) {
 		return unix.ENETDOWN
+	}
+	if limited(l) {
+		if err := h.suit(&l); err != nil {
+			return err
+		}
 	}
 	if l.Peer != "" {
 		if h.link(l.Peer).Name != "" {
@@ -61,8 +66,22 @@ func (h *Host) store(l resource.Link) {
 	h.objects[l.Key()] = l
 }
 
-func (h *Host) changeLink(to resource.Link) error {
+// changeLink writes what differs between was and to, as the driver does: what
+// a link is by now may be another thing.
+func (h *Host) changeLink(was, to resource.Link) error {
 	from := h.link(to.Name)
+	if to.MTU == was.MTU {
+		to.MTU = 0
+	}
+	if to.MAC == was.MAC {
+		to.MAC = resource.MAC{}
+	}
+	if limited(from) && to.MTU > h.link(from.Below).MTU {
+		return unix.ERANGE
+	}
+	if to.MAC != (resource.MAC{}) {
+		delete(h.stolen, to.Name)
+	}
 	if to.Type != from.Type || to.Peer != from.Peer || to.Below != from.Below {
 		return unix.EOPNOTSUPP
 	}
@@ -71,18 +90,65 @@ func (h *Host) changeLink(to resource.Link) error {
 	if from.State != next.State && next.State == resource.Up && h.grounded(next) {
 		return unix.ENETDOWN
 	}
-	h.store(next)
+	h.changed(from, next)
 	if from.State != next.State {
 		h.turned(next)
 	}
+	return nil
+}
+
+// changed stores a link and does what comes with another MTU or MAC address.
+func (h *Host) changed(from, next resource.Link) {
+	h.store(next)
 	if from.MTU >= 1280 && next.MTU < 1280 {
-		h.remove(func(r resource.Resource) bool { return on(r, to.Name) && is6(r) })
+		h.remove(func(r resource.Resource) bool { return on(r, next.Name) && is6(r) })
 	}
 	if from.MAC != next.MAC {
 		h.remove(func(r resource.Resource) bool {
 			n, ok := r.(resource.Neighbour)
-			return ok && n.Link == to.Name && !n.Proxy
+			return ok && n.Link == next.Name && !n.Proxy
 		})
+	}
+	for _, upper := range h.above(next.Name) {
+		after := upper
+		after.MTU = min(after.MTU, next.MTU)
+		if h.stolen[upper.Name] && upper.State == resource.Up {
+			after.MAC = next.MAC
+		}
+		if after.MTU != upper.MTU || after.MAC != upper.MAC {
+			h.changed(upper, after)
+		}
+	}
+}
+
+// above lists the vlans and macvlans on a link.
+func (h *Host) above(name string) []resource.Link {
+	var out []resource.Link
+	for _, r := range h.objects {
+		if upper, ok := r.(resource.Link); ok && limited(upper) && upper.Below == name {
+			out = append(out, upper)
+		}
+	}
+	return out
+}
+
+// limited reports a link whose MTU the kernel keeps below its lower link's.
+func limited(l resource.Link) bool {
+	return l.Below != "" && (l.Type == resource.VLAN || l.Type == resource.MACVLAN)
+}
+
+// suit gives a new link what it takes over from its lower one.
+func (h *Host) suit(l *resource.Link) error {
+	below := h.link(l.Below)
+	switch {
+	case l.MTU == 0:
+		l.MTU = below.MTU
+	case l.MTU > below.MTU:
+		return unix.EINVAL
+	}
+	if l.Type == resource.VLAN && l.MAC == (resource.MAC{}) {
+		l.MAC = below.MAC
+		h.stolen[l.Name] = true
 	}
 	return nil
 }
@@ -95,8 +161,13 @@ func (h *Host) grounded(l resource.Link) bool {
 // turned does what comes with a link that was taken up or down: its vlans do
 // the same.
 func (h *Host) turned(l resource.Link) {
-	for _, r := range h.objects {
-		if upper, ok := r.(resource.Link); ok && upper.Type == resource.VLAN && upper.Below == l.Name && upper.State != l.State {
+	if l.State == resource.Up && h.stolen[l.Name] && l.MAC != h.link(l.Below).MAC {
+		was := l
+		l.MAC = h.link(l.Below).MAC
+		h.changed(was, l)
+	}
+	for _, upper := range h.above(l.Name) {
+		if upper.Type == resource.VLAN && upper.State != l.State {
 			upper.State = l.State
 			h.store(upper)
 			h.turned(upper)
@@ -146,6 +217,7 @@ func (h *Host) deleteLink(name string) error {
 		return unix.EOPNOTSUPP
 	}
 	delete(h.objects, l.Key())
+	delete(h.stolen, name)
 	h.remove(func(r resource.Resource) bool { return on(r, name) })
 	if l.Peer != "" && h.link(l.Peer).Name != "" {
 		if err := h.deleteLink(l.Peer); err != nil {
