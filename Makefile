@@ -12,6 +12,7 @@ VERSION := $(shell git diff --quiet HEAD 2>/dev/null && git describe --tags --ex
 LDFLAGS := -s -w -X main.version=$(VERSION)
 STATIC  := CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
 FUZZTIME ?= 30s
+SOAKTIME ?= 60
 GUESTS  ?= 6.1 6.12
 
 # Tests of the kernel need root. Off CI, sudo runs the test binaries and no more.
@@ -70,11 +71,9 @@ bench: deps ## ratios against raw netlink and ip -batch, from one interleaved ru
 	go run $(ROOT) ./test/bench
 
 .PHONY: soak
-soak: deps ## what is too long for CI: each fuzz target for 10 minutes, all tests ten times in random order
+soak: deps ## what is too long for CI, in SOAKTIME (60) minutes: fuzzing, 2,000 swaps a hook, 1,000 kills, all tests over and over
 	test/root.sh
-	test/fuzz.sh 10m
-	RECONCILER_SWAPS=500 RECONCILER_KILLS=1000 go test -timeout 3h -run 'SwapsUnderFlood|KilledSwaps' $(ROOT) ./internal/driver/chain ./cmd/reconciler
-	go test -race -json -count=10 -shuffle=on -timeout 3h $(ROOT) ./... | go run ./test/verdict
+	test/soak.sh $(SOAKTIME)
 
 ##@ Keep house
 
