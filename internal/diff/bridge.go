@@ -26,8 +26,11 @@ func (c *comparison) bridgesOf(op *Op) map[string]bool {
 	collect(op.From)
 	collect(op.To)
 	keys := op.Takes
-	if to, ok := op.To.(resource.Link); ok && op.Verb == Update && to.MTU != op.From.(resource.Link).MTU {
+	if to, ok := op.To.(resource.Link); ok && op.Verb == Update && passes(op.From.(resource.Link), to) {
 		keys = append(keys[:len(keys):len(keys)], resource.PortKey(to.Name))
+	}
+	if from, ok := op.From.(resource.Link); ok && takes(op) > 0 { // also of ports that come back, of another bridge
+		keys = append(keys[:len(keys):len(keys)], from.Disturbs(op.To, c.have.Objects)...)
 	}
 	for _, k := range keys {
 		if h, ok := c.have.Objects.Get(k); ok {
@@ -36,6 +39,9 @@ func (c *comparison) bridgesOf(op *Op) map[string]bool {
 	}
 	return out
 }
+
+// passes reports a change of a port that its bridge may take over.
+func passes(from, to resource.Link) bool { return from.MTU != to.MTU || from.MAC != to.MAC }
 
 // returnNeighbours makes the wanted neighbours of a bridge after a change of
 // its ports.
@@ -52,9 +58,10 @@ func (c *comparison) returnNeighbours(op *Op, bridge string) {
 	}
 }
 
-// holdMTU sets a declared MTU again after a change of the ports.
-func (c *comparison) holdMTU(op *Op, bridge string) {
-	key := resource.LinkKey(bridge)
+// holdMTU sets the declared MTU of a link again after an operation that may
+// have made it smaller, and then of those above it.
+func (c *comparison) holdMTU(op *Op, link string) {
+	key := resource.LinkKey(link)
 	w, _ := c.want.Get(key)
 	to, ok := w.Resource.(resource.Link)
 	if !ok || to.MTU == 0 || to.Kept.MTU || c.isHeld(key) {
@@ -73,4 +80,9 @@ func (c *comparison) holdMTU(op *Op, bridge string) {
 		c.ops, c.holding[key] = append(c.ops, set), set
 	}
 	c.after(set, op, false)
+	for _, above := range c.want.On(link) {
+		if l, ok := above.Resource.(resource.Link); ok && l.LimitedBelow() {
+			c.holdMTU(set, l.Name)
+		}
+	}
 }

@@ -27,7 +27,7 @@ func (p Plan) Outcome(have observed.State) *resource.Set {
 				owner = was.Owner
 			}
 			out.Put(resource.Object{Resource: taking(op, out), Owner: owner, Origin: op.Origin})
-			passOn(op, have, out)
+			passOn(op, out)
 		}
 	}
 	return out
@@ -51,18 +51,16 @@ func taking(op Op, out *resource.Set) resource.Resource {
 	return l
 }
 
-// passOn changes the links above one that an operation changes, but for those
-// with an operation of their own.
-func passOn(op Op, have observed.State, out *resource.Set) {
+// passOn changes the links above one that an operation has changed.
+func passOn(op Op, out *resource.Set) {
 	from, ok := op.From.(resource.Link)
 	to, isLink := op.To.(resource.Link)
 	if !ok || !isLink || op.Verb != Update {
 		return
 	}
-	for _, h := range from.Heirs(to, have.Objects) {
-		if o, there := out.Get(h.From.Key()); there && o.Equal(h.From) {
-			o.Resource = h.To
-			out.Put(o)
-		}
+	for _, h := range from.Heirs(to, out) {
+		o, _ := out.Get(h.From.Key())
+		o.Resource = h.To
+		out.Put(o)
 	}
 }

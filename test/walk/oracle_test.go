@@ -40,7 +40,7 @@ func told(set *resource.Set) facts {
 		switch r := o.Resource.(type) {
 		case resource.Link:
 			f.add("link %s type %q state %s group %d alias %q", r.Name, r.Type, r.State, r.Group, r.Description.Or(""))
-			if r.MTU != 0 && r.Type != resource.MACVLAN && (r.Type != resource.Bridge || o.Origin != "" && !r.Kept.MTU) {
+			if r.MTU != 0 && certain(set, o) {
 				f.add("mtu %s %d", r.Name, r.MTU)
 			}
 			if r.Type == resource.VXLAN {
@@ -62,6 +62,20 @@ func told(set *resource.Set) facts {
 		}
 	}
 	return f
+}
+
+// certain reports an MTU that can be predicted: a bridge that was given none
+// has what its ports let it have, and so has what stands on it.
+func certain(set *resource.Set, o resource.Object) bool {
+	l, ok := o.Resource.(resource.Link)
+	if !ok || l.Type == resource.Bridge && (o.Origin == "" || l.Kept.MTU) {
+		return false
+	}
+	if !l.LimitedBelow() {
+		return true
+	}
+	below, _ := set.Get(resource.LinkKey(l.Below))
+	return certain(set, below)
 }
 
 func way(r resource.Route) string {
@@ -112,9 +126,7 @@ func seenLinks(ns *testns.NS, f facts) {
 		}
 		group, _ := strconv.Atoi(strings.Replace(l.Group, "default", "0", 1))
 		f.add("link %s type %q state %s group %d alias %q", l.Name, l.LinkInfo.Kind, state, group, l.Alias)
-		if l.LinkInfo.Kind != "macvlan" {
-			f.add("mtu %s %d", l.Name, l.MTU)
-		}
+		f.add("mtu %s %d", l.Name, l.MTU)
 		if l.LinkInfo.Kind == "vxlan" {
 			f.add("vxlan %s id %d", l.Name, l.LinkInfo.Data.ID)
 		}

@@ -66,8 +66,16 @@ func (d *draft) addLink(l resource.Link) {
 	if l.Type != "" {
 		l.Group, l.State = resource.LinkGroup, resource.Up
 	}
-	if d.chance(30) && l.Type != resource.MACVLAN && l.Type != resource.VLAN { // no larger than what is below it
+	switch {
+	case limited(l): // no larger than what is below it
+		if most := d.mtuOf(l.Below); most != 0 && d.chance(30) {
+			l.MTU = pick(d.Random, most, min(most, 1400))
+		}
+	case d.chance(30):
 		l.MTU = pick(d.Random, uint32(1400), 1500, 9000)
+	}
+	if d.chance(15) && l.Type != resource.Bridge {
+		l.MAC = resource.MAC{2, 0, 0, 0, 7, byte(len(d.links))}
 	}
 	if d.chance(15) {
 		l.State = pick(d.Random, resource.Up, resource.Down)
@@ -80,6 +88,13 @@ func (d *draft) addLink(l resource.Link) {
 	}
 	d.links = append(d.links, l)
 	d.add(l)
+}
+
+// mtuOf is the MTU that the draft gives to a link, 0 for none.
+func (d *draft) mtuOf(link string) uint32 {
+	o, _ := d.set.Get(resource.LinkKey(link))
+	l, _ := o.Resource.(resource.Link)
+	return l.MTU
 }
 
 func (d *draft) addLinks() {
