@@ -48,6 +48,10 @@ var rules = []struct {
 	{"follows-up", "a lower link takes its vlans up: one that is to be down goes down again, which takes its IPv6 addresses",
 		of(down(bridge("br0")), down(vlan("br0")), addr("q0", "2001:db8::1/64")),
 		of(bridge("br0"), down(vlan("br0")), addr("q0", "2001:db8::1/64"))},
+	{"inherits-mtu", "what stands above has no larger MTU: it shrinks first, or is told to want too much",
+		of(mtu(bridge("br0"), 9000), macvlan(0), mtu(vlan("br0"), 9000)), of(mtu(bridge("br0"), 1500), macvlan(0), mtu(vlan("br0"), 9000))},
+	{"inherits-mac", "a vlan takes over a new MAC address, with which its neighbours go; one that was given its own gets it again",
+		of(mac(bridge("br0"), 1), mac(vlan("br0"), 1), neighbour("q0")), of(mac(bridge("br0"), 2), mac(vlan("br0"), 1), neighbour("q0"))},
 	{"kinds", "make before break: the new address and route are there before the old ones go",
 		of(bridge("br0"), addr("br0", "10.0.0.1/24"), route("203.0.113.0/24", "br0", "10.0.0.254")),
 		of(bridge("br0"), addr("br0", "10.9.0.1/24"), route("203.0.114.0/24", "br0", "10.9.0.254"))},
@@ -142,6 +146,15 @@ func vlan(below string) resource.Link {
 }
 
 func mtu(l resource.Link, bytes uint32) resource.Link { l.MTU = bytes; return l }
+
+func mac(l resource.Link, last byte) resource.Link {
+	l.MAC = resource.MAC{2, 0, 0, 0, 0, last}
+	return l
+}
+
+func neighbour(link string) resource.Neighbour {
+	return resource.Neighbour{Link: link, To: netip.MustParseAddr("10.0.0.7"), LLAddr: resource.MAC{2, 0, 0, 0, 0, 7}, Protocol: resource.Protocol}
+}
 
 func down(l resource.Link) resource.Link { l.State = resource.Down; return l }
 

@@ -13,10 +13,46 @@ import (
 // Annotate tells what the operations of a plan cost: in Disruption what the
 // traffic feels, in Effects what else the kernel changes.
 func (*Driver) Annotate(have observed.State, plan *diff.Plan) {
+	resized := map[resource.Key]bool{}
+	for _, op := range plan.Ops {
+		resized[op.Key] = resized[op.Key] || slices.ContainsFunc(op.Fields, func(ch resource.Change) bool { return ch.Name == "mtu" })
+	}
 	for i := range plan.Ops {
 		op := &plan.Ops[i]
 		if op.Key.Driver == resource.Netlink {
 			annotate(op, have.Objects)
+			inheriting(op, have.Objects, resized)
+		}
+	}
+}
+
+// inheriting tells which links take MTU or MAC address over from a link that
+// changes, but for those whose MTU the plan changes itself.
+func inheriting(op *diff.Op, have *resource.Set, resized map[resource.Key]bool) {
+	from, ok := op.From.(resource.Link)
+	to, isLink := op.To.(resource.Link)
+	if !ok || !isLink || op.Verb != diff.Update {
+		return
+	}
+	var smaller, masked []string
+	for _, h := range from.Heirs(to, have) {
+		if h.From.MTU != h.To.MTU && !resized[h.From.Key()] {
+			smaller = append(smaller, fmt.Sprintf("%s (%d)", h.From.Name, h.From.MTU))
+		}
+		if h.From.MAC != h.To.MAC {
+			masked = append(masked, h.From.Name)
+		}
+	}
+	for _, c := range []struct {
+		names []string
+		text  string
+	}{
+		{smaller, fmt.Sprintf("the kernel gives an mtu of %d to links above it, too", to.MTU)},
+		{masked, "the kernel gives its new MAC address to links above it, too"},
+	} {
+		if len(c.names) > 0 {
+			slices.Sort(c.names)
+			op.Effects = append(op.Effects, c.text+": "+strings.Join(c.names, ", "))
 		}
 	}
 }

@@ -24,6 +24,8 @@ func TestKernelTakesWhatIsPredicted(t *testing.T) {
 		"secondary address": without(resource.AddressKey("a0", pfx("10.0.0.2/24"))),
 		"last address":      without(resource.AddressKey("b0", pfx("10.1.0.1/24"))),
 		"IPv6 address":      without(resource.AddressKey("a0", pfx("2001:db8::1/64"))),
+		"small lower MTU":   changeLink("b0", func(l *resource.Link) { l.MTU = 1279 }),
+		"lower MAC":         changeLink("b0", func(l *resource.Link) { l.MAC = resource.MAC{2, 1} }),
 		"lower link down":   changeLink("b0", func(l *resource.Link) { l.State = resource.Down }),
 		"lower link":        without(resource.LinkKey("b0")),
 		"port":              without(resource.PortKey("c0")),
@@ -44,6 +46,11 @@ func TestGuestVLANsGoWithTheirLowerLink(t *testing.T) {
 		"lower link down": changeLink("a0", func(l *resource.Link) { l.State = resource.Down }),
 		"vlan down":       changeLink("q0", func(l *resource.Link) { l.State = resource.Down }),
 		"upper vlan down": changeLink("q1", func(l *resource.Link) { l.State = resource.Down }),
+		"small MTU":       changeLink("a0", func(l *resource.Link) { l.MTU = 1279 }),
+		"least MTU":       changeLink("a0", func(l *resource.Link) { l.MTU = 1280 }),
+		"MAC":             changeLink("a0", func(l *resource.Link) { l.MAC = resource.MAC{2, 1} }),
+		"vlan's MTU":      changeLink("q0", func(l *resource.Link) { l.MTU = 1279 }),
+		"vlan's MAC":      changeLink("q0", func(l *resource.Link) { l.MAC = resource.MAC{2, 1} }),
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
@@ -101,6 +108,66 @@ func TestGuestVLANFollows(t *testing.T) {
 		if routes := b.has(via("203.0.113.0/24", "10.0.0.254", "q0").Key()); routes != (lower.State == resource.Up) {
 			t.Errorf("with its lower link %s, the route of the vlan is there: %v", lower.State, routes)
 		}
+	}
+}
+
+// TestGuestVLANInherits changes MTU and MAC address of a lower link: one pass is
+// enough, and leaves what was predicted of the vlans above it.
+func TestGuestVLANInherits(t *testing.T) {
+	b := newBench(t)
+	b.NeedKind("vlan")
+	inherits(b, func(name string) resource.Link {
+		l := link(name, resource.VLAN)
+		l.VLAN = resource.VLANAttr{ID: uint16(name[1]), Protocol: "802.1q"}
+		return l
+	})
+}
+
+// TestMACVLANInherits is the same of macvlans.
+func TestMACVLANInherits(t *testing.T) {
+	inherits(newBench(t), func(name string) resource.Link {
+		l := link(name, resource.MACVLAN)
+		l.Mode = "bridge"
+		return l
+	})
+}
+
+func inherits(b *bench, above func(string) resource.Link) {
+	lower, own, small, plain := link("br0", resource.Bridge), above("q0"), above("q1"), above("q2")
+	own.Below, small.Below, plain.Below = "br0", "br0", "br0"
+	own.MAC, small.MTU = resource.MAC{2, 9}, 1300
+	for _, c := range []struct {
+		mtu uint32
+		mac resource.MAC
+	}{{1500, resource.MAC{2, 1}}, {1400, resource.MAC{2, 1}}, {9000, resource.MAC{2, 2}}, {1350, resource.MAC{2, 9}}, {1500, resource.MAC{2, 3}}} {
+		lower.MTU, lower.MAC = c.mtu, c.mac
+		want := setOf(lower, own, small, plain, addr("q2", "10.0.0.1/24"),
+			resource.Neighbour{Link: "q2", To: ip("10.0.0.7"), LLAddr: resource.MAC{2, 0, 0, 0, 0, 7}, Protocol: resource.Protocol})
+		before := b.look(observed.Query{All: true})
+		plan := b.converge(want)
+		told := plan.Outcome(before)
+		for _, name := range []string{"q0", "q1", "q2"} {
+			o, _ := told.Get(resource.LinkKey(name))
+			predicted, got := o.Resource.(resource.Link), b.get(resource.LinkKey(name)).Resource.(resource.Link)
+			if predicted.MTU != got.MTU || predicted.MAC != got.MAC && predicted.MAC != (resource.MAC{}) {
+				b.t.Errorf("below it %v: %s has mtu %d and MAC %s, predicted were %d and %s", c, name, got.MTU, got.MAC, predicted.MTU, predicted.MAC)
+			}
+		}
+	}
+}
+
+// TestHeirsAreTold is that a plan says what becomes of links that are not in it.
+func TestHeirsAreTold(t *testing.T) {
+	b := newBench(t)
+	lower := link("br0", resource.Bridge)
+	b.converge(setOf(lower))
+	b.IP("link", "add", "link", "br0", "name", "m0", "type", "macvlan")
+	lower.MTU = 1400
+	plan := b.plan(setOf(lower))
+	b.Annotate(b.look(observed.Query{All: true}), &plan)
+	const want = "the kernel gives an mtu of 1400 to links above it, too: m0 (1500)"
+	if len(plan.Ops) != 1 || !slices.Contains(plan.Ops[0].Effects, want) {
+		t.Errorf("the plan tells %+v, want %q", plan.Ops, want)
 	}
 }
 
