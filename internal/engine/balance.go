@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -21,7 +22,8 @@ type balance struct {
 
 	memory    intent.Balanced // of the last decision
 	announced map[resource.Key]intent.Announced
-	since     map[resource.Key]since // VIPs are as they are
+	since     map[resource.Key]since            // VIPs are as they are
+	placed    map[resource.Key][]resource.Share // of VIPs, as they were last seen as wanted
 	last      decided
 }
 
@@ -61,16 +63,40 @@ func (l *loop) weighAnew(bound, have *resource.Set, now intent.Moment) decided {
 	b.memory = d
 	l.tellVIPs(d.States)
 	out, drained := intent.KeepDrains(d.Want, have, now.At)
-	was := b.announced
-	var next intent.Instant
-	out, b.announced, next = intent.Announce(out, have, d.States, was, l.withdrawn(now), now.At)
-	reasons := announceReasons(want, was, b.announced, d.States)
+	a := intent.Announce(out, have, d.States, b.announced, l.withdrawn(now), now.At)
+	b.announced = a.Memory
+	reasons := a.Reasons
 	maps.Copy(reasons, d.Reasons)
 	maps.Copy(reasons, left)
+	b.place(out, have, reasons)
 	return decided{
-		want: bound, have: have, answer: out, reasons: reasons, notes: gateNotes(want, d.Gated),
-		until: intent.Earliest(d.Next, drained, next),
+		want: bound, have: have, answer: a.Want, reasons: reasons, notes: gateNotes(want, d.Gated),
+		until: intent.Earliest(d.Next, drained, a.Next),
 	}
+}
+
+// place remembers the shares that are as they are wanted. Those of a VIP that
+// are still as they were then nobody changed but the decision.
+func (b *balance) place(want, have *resource.Set, reasons map[resource.Key]string) {
+	placed := make(map[resource.Key][]resource.Share)
+	want.Each(func(k resource.Key, o resource.Object) bool {
+		v, isVIP := o.Resource.(resource.VIP)
+		held, _ := have.Get(k)
+		was, there := held.Resource.(resource.VIP)
+		if !isVIP || !there {
+			return true
+		}
+		last, known := b.placed[k]
+		switch {
+		case slices.Equal(v.Shares, was.Shares):
+			placed[k] = v.Shares
+		case known && slices.Equal(was.Shares, last):
+			placed[k] = last
+			reasons[k] = cmp.Or(reasons[k], "what kept it otherwise is over")
+		}
+		return true
+	})
+	b.placed = placed
 }
 
 // gateNotes tell of VIPs that a guard keeps from what YAML wants.
@@ -83,25 +109,12 @@ func gateNotes(want *resource.Set, gated map[resource.Key]string) []diff.Note {
 	return notes
 }
 
-// announceReasons say why addresses of VIPs come and go.
-func announceReasons(want *resource.Set, was, now map[resource.Key]intent.Announced, states map[resource.Key]intent.VIPState) map[resource.Key]string {
-	reasons := make(map[resource.Key]string)
-	for k, m := range now {
-		if before, known := was[k]; !known || before.Shown == m.Shown {
-			continue
-		}
-		o, _ := want.Get(k)
-		v := o.Resource.(resource.VIP)
-		for _, a := range intent.AnnouncedAddresses(v) {
-			reasons[a.Key()] = "vip " + v.Name + " is " + string(states[k])
-		}
-	}
-	return reasons
-}
-
 // because is why an operation is to be done that YAML did not ask for and that
 // repairs nothing; empty for others.
 func (l *loop) because(op diff.Op) string {
+	if v, ok := op.From.(resource.VIP); ok && len(v.Seen.Damage) > 0 {
+		return "" // whatever else there is to say
+	}
 	if why := l.balance.last.reasons[op.Key]; why != "" {
 		return why
 	}
@@ -133,7 +146,7 @@ func DecideOnce(spares bool) func(*resource.Set, observed.State) (*resource.Set,
 		now := clock.Now()
 		d := intent.Balance(want, have.Objects, intent.Facts{Now: now})
 		out, _ := intent.KeepDrains(d.Want, have.Objects, now.At)
-		out, _, _ = intent.Announce(out, have.Objects, d.States, nil, false, now.At)
+		out = intent.Announce(out, have.Objects, d.States, nil, false, now.At).Want
 		if spares {
 			out = intent.KeepSpares(out, have.Objects)
 		}

@@ -82,6 +82,8 @@ type Config struct {
 	Clock    intent.Clock          // the host's where zero
 	Notify   Notifier
 	Health   Health // asks backends; nobody does where nil
+	// Balancer is the load balancer of this build; nil where it has none.
+	Balancer *desired.Balancer
 	// Enter runs a function on a thread in the network namespace that the
 	// drivers work in. Nil where it is the process's own.
 	Enter func(func())

@@ -80,7 +80,7 @@ func newLoop(e *Engine, c Config) *loop {
 		c.Registry.MustRegister(l.sampling)
 	}
 	l.trees = trees{snapshots: c.Snapshots, drivers: c.Drivers, options: desired.Options{
-		Host: c.Host, Labels: c.Settings.Labels, Rescue: c.Settings.Rescue, Version: c.Version,
+		Host: c.Host, Labels: c.Settings.Labels, Rescue: c.Settings.Rescue, Version: c.Version, Balancer: c.Balancer,
 	}}
 	return l
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"reconciler/internal/desired"
 	"reconciler/internal/diff"
 	"reconciler/internal/driver"
 	"reconciler/internal/driver/fake"
@@ -37,6 +38,7 @@ type rig struct {
 	notify    Notifier
 	boot      string
 	namespace func() error
+	health    Health
 	engine    *Engine
 	stop      func() error
 	began     time.Time
@@ -89,7 +91,8 @@ func (r *rig) start() {
 	}
 	r.engine, err = New(Config{
 		Source: r.feed, Snapshots: store, Records: r.records, Drivers: drivers, Settings: r.settings,
-		Host: "edge1", Log: log, Registry: r.registry, Clock: r.clock(r.boot), Notify: r.notify, Namespace: r.namespace,
+		Host: "edge1", Log: log, Registry: r.registry, Clock: r.clock(r.boot), Notify: r.notify, Namespace: r.namespace, Health: r.health,
+		Balancer: &desired.Balancer{Object: &resource.Blob{}, Maps: func(resource.Capacities) []resource.MapSettings { return nil }},
 	})
 	if err != nil {
 		r.t.Fatal(err)

@@ -24,13 +24,14 @@ func TestAnnounce(t *testing.T) {
 		"unknown, and it stands":         {state: VIPUnknown, stands: true, want: true, next: Never},
 		"down, and it stands":            {state: VIPDown, stands: true, want: true, next: at(withdraw)},
 		"always, and down":               {state: VIPDown, always: true, want: true, next: Never},
-		"goes down":                      {state: VIPDown, was: &Announced{Shown: true, Differs: Never}, want: true, next: at(withdraw)},
-		"is down":                        {state: VIPDown, was: &Announced{Shown: true, Differs: at(-time.Second)}, want: true, next: at(withdraw - time.Second)},
-		"is down for long enough":        {state: VIPDown, was: &Announced{Shown: true, Differs: at(-withdraw)}, want: false, next: Never},
-		"comes up":                       {state: VIPUp, was: &Announced{Differs: Never}, want: false, next: at(back)},
-		"is up for long enough":          {state: VIPUp, was: &Announced{Differs: at(-back)}, want: true, next: Never},
-		"unknown again":                  {state: VIPUnknown, was: &Announced{Shown: true, Differs: at(-withdraw)}, want: true, next: Never},
-		"the host drains":                {state: VIPUp, was: &Announced{Shown: true, Differs: Never}, host: true, want: false, next: Never},
+		"goes down":                      {state: VIPDown, was: &Announced{Shown: true, Before: true, Differs: Never}, want: true, next: at(withdraw)},
+		"is down":                        {state: VIPDown, was: &Announced{Shown: true, Before: true, Differs: at(-time.Second)}, want: true, next: at(withdraw - time.Second)},
+		"is down for long enough":        {state: VIPDown, was: &Announced{Shown: true, Before: true, Differs: at(-withdraw)}, want: false, next: Never},
+		"comes up for the first time":    {state: VIPUp, was: &Announced{Differs: Never}, want: true, next: Never},
+		"comes up":                       {state: VIPUp, was: &Announced{Before: true, Differs: Never}, want: false, next: at(back)},
+		"is up for long enough":          {state: VIPUp, was: &Announced{Before: true, Differs: at(-back)}, want: true, next: Never},
+		"unknown again":                  {state: VIPUnknown, was: &Announced{Shown: true, Before: true, Differs: at(-withdraw)}, want: true, next: Never},
+		"the host drains":                {state: VIPUp, was: &Announced{Shown: true, Before: true, Differs: Never}, host: true, want: false, next: Never},
 		"the host drains, though always": {state: VIPUp, always: true, stands: true, host: true, want: false, next: Never},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -44,15 +45,18 @@ func TestAnnounce(t *testing.T) {
 			if c.was != nil {
 				was[key] = *c.was
 			}
-			want, memory, next := Announce(b.want(), b.held, map[resource.Key]VIPState{key: c.state}, was, c.host, 0)
-			if got := want.Has(address.Key()); got != c.want {
+			d := Announce(b.want(), b.held, map[resource.Key]VIPState{key: c.state}, was, c.host, 0)
+			if got := d.Want.Has(address.Key()); got != c.want {
 				t.Errorf("announced %v, want %v", got, c.want)
 			}
-			if next != c.next {
-				t.Errorf("next is %d, want %d", next, c.next)
+			if d.Next != c.next {
+				t.Errorf("next is %d, want %d", d.Next, c.next)
 			}
-			if memory[key].Shown != c.want {
-				t.Errorf("remembers %+v", memory[key])
+			if d.Memory[key].Shown != c.want {
+				t.Errorf("remembers %+v", d.Memory[key])
+			}
+			if why := d.Reasons[address.Key()]; (why == "") != (c.want && c.stands) {
+				t.Errorf("the address is decided on because %q", why)
 			}
 		})
 	}
@@ -61,7 +65,7 @@ func TestAnnounce(t *testing.T) {
 func TestAnnounceNothing(t *testing.T) {
 	b := newBench()
 	want := b.want()
-	if out, _, next := Announce(want, b.held, nil, nil, false, 0); out != want || next != Never {
+	if d := Announce(want, b.held, nil, nil, false, 0); d.Want != want || d.Next != Never {
 		t.Error("a VIP without a link is announced")
 	}
 }

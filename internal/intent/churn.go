@@ -100,6 +100,14 @@ func (b *balancing) limit(k resource.Key, v *resource.VIP, base []resource.Share
 	b.waits(k, b.Now.At.Add(v.MaxChurn.Step))
 }
 
+// stepped says why a VIP changes that goes somewhere in steps.
+func (b *balancing) stepped(k resource.Key) string {
+	if _, ok := b.Steps[k]; ok {
+		return "a step of its change, as max-churn says"
+	}
+	return ""
+}
+
 // waits notes when a VIP may go on.
 func (b *balancing) waits(k resource.Key, due Instant) {
 	b.out.Gated[k] = "goes there in steps, as max-churn says"

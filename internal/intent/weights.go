@@ -156,6 +156,7 @@ type weighed struct {
 	cause cause
 	flush bool
 	known bool // its backend has a state
+	said  bool // Why, or its state, is no word of YAML
 }
 
 // vip decides on the shares of one VIP.
@@ -171,7 +172,7 @@ func (b *balancing) vip(o resource.Object) {
 		for _, m := range pool.Members {
 			w := b.weigh(v, pool, m)
 			if off {
-				w.Effective, w.cause, w.Why = 0, event, person.said()
+				w.Effective, w.cause, w.Why, w.said = 0, event, person.said(), true
 			}
 			live = live || w.Effective > 0
 			all = append(all, w)
@@ -190,7 +191,7 @@ func (b *balancing) vip(o resource.Object) {
 			v.Flush = append(v.Flush, w.Backend)
 		}
 		if w.Effective > 0 && w.Pool != v.Pools[serving].Name {
-			w.Effective, w.Why, w.cause = 0, "its pool stands by", event
+			w.Effective, w.Why, w.cause, w.said = 0, "its pool stands by", event, true
 		}
 		if b.has(v.Shares, w.Backend) {
 			continue // in two pools, and served by the first one
@@ -203,7 +204,7 @@ func (b *balancing) vip(o resource.Object) {
 		slow := member(v, w.Pool, w.Backend).SlowStart
 		if weight, ramping := b.ramp(k, was, there, *w, slow); ramping {
 			w.Why, causes[w.Backend] = fmt.Sprintf("slow start, %d of %d", weight, w.Effective), event
-			w.Effective = weight
+			w.Effective, w.said = weight, true
 		}
 		v.Shares = append(v.Shares, resource.Share{Backend: w.Backend, Weight: w.Effective})
 	}
@@ -213,7 +214,7 @@ func (b *balancing) vip(o resource.Object) {
 	b.out.Seats[k] = seats(all)
 	if there {
 		b.guard(k, &v, was, causes)
-		if why := reasons(was, v, all, causes); why != "" {
+		if why := cmp.Or(reasons(was, v, all), b.stepped(k)); why != "" {
 			b.out.Reasons[k] = why
 		}
 	}
@@ -270,6 +271,7 @@ func (b *balancing) weigh(v resource.VIP, pool resource.Pool, m resource.Member)
 	h := b.health(k, one)
 	w.State, w.known = string(h.State), h.State != resource.HealthUnknown
 	person := b.override(one.Name, pool.Name)
+	w.said = true // but for what follows from YAML alone
 	if person.Weight != nil {
 		w.Configured = *person.Weight
 		w.Why = person.said()
@@ -280,11 +282,12 @@ func (b *balancing) weigh(v resource.VIP, pool resource.Pool, m resource.Member)
 	case person.State == Paused:
 		w.State, w.Why = string(Paused), person.said()
 	case one.Disabled && person.State != Enabled:
-		w.State, w.Why, w.flush = string(Disabled), "enabled: false", one.Flush
+		w.State, w.Why, w.flush, w.said = string(Disabled), "enabled: false", one.Flush, false
 	case b.draining(one) != nil && person.State != Enabled:
 		w.State, w.Why = "draining", orderSaid(*b.draining(one))
 	case h.State == resource.HealthUp:
 		w.Effective, w.cause = w.Configured, b.joins(k)
+		w.said = w.Why != "" || b.heldAs(k) != resource.HealthUp
 		return w
 	case h.State == resource.HealthDown:
 		w.Why, w.cause, w.flush = said(h), event, v.FlushOnDown
@@ -297,10 +300,18 @@ func (b *balancing) weigh(v resource.VIP, pool resource.Pool, m resource.Member)
 // joins tells a backend that comes up again from one that serves because YAML
 // says so: the dataplane still holds the former as down.
 func (b *balancing) joins(k resource.Key) cause {
-	if was, ok := b.have.Get(k); ok && was.Resource.(resource.Backend).State == resource.HealthDown {
+	if b.heldAs(k) == resource.HealthDown {
 		return event
 	}
 	return asked
+}
+
+// heldAs is the state of a backend that the dataplane was told last.
+func (b *balancing) heldAs(k resource.Key) resource.HealthState {
+	if was, ok := b.have.Get(k); ok {
+		return was.Resource.(resource.Backend).State
+	}
+	return resource.HealthUnknown
 }
 
 // draining is the order by which a backend drains now.
@@ -334,11 +345,11 @@ func orderSaid(d resource.DrainOrder) string {
 }
 
 // reasons says why shares change that YAML did not change.
-func reasons(was, v resource.VIP, all []weighed, causes map[string]cause) string {
+func reasons(was, v resource.VIP, all []weighed) string {
 	old, next := weightsOf(was.Shares), weightsOf(v.Shares)
 	var why []string
 	for _, w := range all {
-		if old[w.Backend] == next[w.Backend] || causes[w.Backend] != event {
+		if old[w.Backend] == next[w.Backend] || !w.said {
 			continue
 		}
 		text := string(w.State)
