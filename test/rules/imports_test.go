@@ -32,6 +32,8 @@ var layers = []struct {
 	{"internal/driver/failpoint", []string{"resource", "observed", "diff", "driver"}, "it wraps a driver and knows none"},
 	{"internal/driver/chain", []string{"resource", "observed", "diff", "driver", "driver/chain/bpf", "driver/chain/value", "artifact", "state"}, "never another driver"},
 	{"internal/driver/chain/bpf", nil, "what the kernel runs, as it was compiled"},
+	{"internal/driver/lb/bpf", nil, "what the kernel runs, as it was compiled"},
+	{"internal/driver/lb/plane", []string{"driver/lb/bpf"}, "maps as they are, whoever decides what is in them"},
 	{"internal/driver/netlink", []string{"resource", "observed", "diff", "driver", "driver/netlink/wire", "state"}, "never another driver"},
 	{"internal/driver/netlink/wire", nil, "messages as the kernel has them, whatever they are for"},
 	{"internal/driver/chain/value", []string{"resource", "strict"}, "bytes of a map, whoever reads or writes them"},
@@ -101,13 +103,13 @@ var owners = []struct {
 	{"github.com/spf13/cobra", []string{"cmd"}, "flags end where the wiring ends"},
 	{"github.com/prometheus/", []string{"internal/engine", "cmd"}, "stages return values; the engine counts them, and main serves the counts"},
 	{"github.com/vishvananda/", []string{"internal/driver/chain"}, "the oracle of driver/netlink's tests: what it shared with that it could not judge"},
-	{"github.com/cilium/ebpf", []string{"internal/driver/chain", "internal/demo"}, "BPF has one door; the demo breaks what stands behind it, as a stranger would"},
+	{"github.com/cilium/ebpf", []string{"internal/driver/chain", "internal/driver/lb/bpf", "internal/driver/lb/plane", "internal/demo"}, "BPF has one door, and maps that stay open have another; the demo breaks what stands behind it, as a stranger would"},
 	{"github.com/rogpeppe/", nil, "for scenarios"},
 	{"github.com/google/go-cmp", nil, "for tests"},
 	{"github.com/santhosh-tekuri/", nil, "for tests of the schema"},
 	{"gopkg.in/yaml.v3", []string{"internal/strict", "internal/desired", "internal/agent", "internal/capture", "cmd"}, "YAML is read and written at the edges"},
 	{"os/exec", []string{"cmd", "internal/demo", "internal/testns", "test"}, "the daemon runs no other program: what comes from a repository must not find a way to"},
-	{"unsafe", []string{"internal/api", "internal/driver/chain"}, "one getsockopt that x/sys lacks, and a struct as C laid it out, no more"},
+	{"unsafe", []string{"internal/api", "internal/driver/chain", "internal/driver/lb/plane"}, "one getsockopt that x/sys lacks, and structs as C laid them out, no more"},
 }
 
 // librariesAstray finds libraries outside the folders that own them.
