@@ -30,18 +30,41 @@ var ErrInterrupted = errors.New("interrupted by changes again and again")
 // fails does not stop the ones behind it. The second error is the socket's or
 // the context's: nothing is known then of the messages from done on.
 func (c *Conn) Do(ctx context.Context, b *Batch) (errs []error, done int, err error) {
-	read := c.reader(ctx)
+	return c.exchange(ctx, b, c.most, nil)
+}
+
+// answerShare is which part of a send's answers fit the receive buffer where
+// they are objects: a link takes several times what an error does.
+const answerShare = 8
+
+// Ask is Do for requests that are answered with an object each: see is called
+// with the index of the request and its answer, before the next is read.
+func (c *Conn) Ask(ctx context.Context, b *Batch, see func(int, Message)) (errs []error, done int, err error) {
+	return c.exchange(ctx, b, max(1, c.most/answerShare), see)
+}
+
+func (c *Conn) exchange(ctx context.Context, b *Batch, most int, see func(int, Message)) (errs []error, done int, err error) {
+	x := exchange{c, c.reader(ctx), b, see, nil}
 	for done < b.Len() {
 		if ctx.Err() != nil {
-			return errs, done, context.Cause(ctx)
+			return x.errs, done, context.Cause(ctx)
 		}
-		end := c.fit(b, done)
-		if errs, err = c.sendSome(read, b, done, end, errs); err != nil {
-			return errs, done, c.giveUp(ctx, err)
+		end := c.fit(b, done, most)
+		if err := x.send(done, end); err != nil {
+			return x.errs, done, c.giveUp(ctx, err)
 		}
 		done = end
 	}
-	return errs, done, nil
+	return x.errs, done, nil
+}
+
+// exchange is a batch on its way.
+type exchange struct {
+	*Conn
+	read reader
+	b    *Batch
+	see  func(int, Message) // nil where no objects are asked for
+	errs []error
 }
 
 // giveUp ends an exchange whose answer was not read to its end. The context's
@@ -56,9 +79,9 @@ func (c *Conn) giveUp(ctx context.Context, err error) error {
 
 // fit returns the end of the longest run of messages from first that goes in
 // one send.
-func (c *Conn) fit(b *Batch, first int) int {
+func (c *Conn) fit(b *Batch, first, most int) int {
 	end := first + 1
-	for end < b.Len() && end-first < c.most && b.ends(end)-b.starts[first] <= sendSize {
+	for end < b.Len() && end-first < most && b.ends(end)-b.starts[first] <= sendSize {
 		end++
 	}
 	return end
@@ -72,40 +95,52 @@ func (b *Batch) ends(i int) int {
 	return len(b.buf)
 }
 
-// sendSome sends messages first to end and collects their errors. Only the last
-// asks for an answer: the kernel handles them in order, and errors come anyway.
-func (c *Conn) sendSome(read reader, b *Batch, first, end int, errs []error) ([]error, error) {
-	base := c.seq + 1
+// send sends messages first to end and collects their errors and answers. Only
+// the last asks for an acknowledgement: the kernel handles them in order, and
+// errors come anyway.
+func (x *exchange) send(first, end int) error {
+	b, base := x.b, x.seq+1
 	for i := first; i < end; i++ {
-		c.seq++
-		binary.NativeEndian.PutUint32(b.buf[b.starts[i]+seqAt:], c.seq)
+		x.seq++
+		binary.NativeEndian.PutUint32(b.buf[b.starts[i]+seqAt:], x.seq)
 	}
 	last := b.buf[b.starts[end-1]+flagsAt:]
 	binary.NativeEndian.PutUint16(last, binary.NativeEndian.Uint16(last)|unix.NLM_F_ACK)
-	if err := c.write(b.buf[b.starts[first]:b.ends(end-1)]); err != nil {
-		return errs, err
+	if err := x.write(b.buf[b.starts[first]:b.ends(end-1)]); err != nil {
+		return err
 	}
 	for {
-		buf, err := read()
+		buf, err := x.read()
 		if err != nil {
-			return errs, err
+			return err
 		}
 		for m, rest, ok := next(buf); ok; m, rest, ok = next(rest) {
 			at := m.seq - base
-			if m.Type != unix.NLMSG_ERROR || at >= uint32(end-first) {
+			if at >= uint32(end-first) {
 				continue // left over from a request that was given up
 			}
-			if err := refusal(m); err != nil {
-				if errs == nil {
-					errs = make([]error, b.Len())
-				}
-				errs[first+int(at)] = err
-			}
-			if m.seq == c.seq {
-				return errs, nil
+			if x.hear(m, first+int(at)) && m.seq == x.seq {
+				return nil
 			}
 		}
 	}
+}
+
+// hear takes in what came for a message. It reports that it was the end of it.
+func (x *exchange) hear(m Message, i int) bool {
+	if m.Type != unix.NLMSG_ERROR {
+		if x.see != nil {
+			x.see(i, m)
+		}
+		return false
+	}
+	if err := refusal(m); err != nil {
+		if x.errs == nil {
+			x.errs = make([]error, x.b.Len())
+		}
+		x.errs[i] = err
+	}
+	return true
 }
 
 // Query is a request that is answered with many messages.
