@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"reconciler/internal/diff"
+	"reconciler/internal/driver/bpffs"
 	"reconciler/internal/resource"
 )
 
@@ -35,7 +36,7 @@ type attachment struct {
 
 // attachedBy reads how a chain is attached.
 func (d *Driver) attachedBy(dir, name string, hook resource.Hook) attachment {
-	pin, half := filepath.Join(dir, linkPin), exists(nextLink(dir))
+	pin, half := filepath.Join(dir, linkPin), bpffs.Exists(nextLink(dir))
 	if half {
 		pin = nextLink(dir)
 	}
@@ -85,7 +86,7 @@ func (d *Driver) attachedUnpinned(dir, name string) attachment {
 // pinnedDispatchers are those that are pinned in the directory of a chain.
 func pinnedDispatchers(dir string) []ebpf.ProgramID {
 	var ids []ebpf.ProgramID
-	names, _ := list(dir)
+	names, _ := bpffs.List(dir)
 	for _, name := range names {
 		if id := pinnedID(filepath.Join(dir, name, dispatcherPin)); id != 0 {
 			ids = append(ids, id)
@@ -226,7 +227,7 @@ func update(dir string, g *generation) (bool, error) {
 // attachedProgram opens a dispatcher by its pin; only where that is gone by its
 // id, which takes more rights.
 func attachedProgram(dir string, id ebpf.ProgramID) (*ebpf.Program, error) {
-	names, _ := list(dir)
+	names, _ := bpffs.List(dir)
 	for _, name := range names {
 		p, err := openProgram(filepath.Join(dir, name, dispatcherPin))
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"reconciler/internal/driver/bpffs"
 	"reconciler/internal/resource"
 )
 
@@ -64,7 +65,7 @@ func (d *Driver) attachedByFilter(dir, name string, hook resource.Hook) attachme
 // linkOfFilter is the interface that the pinned dispatcher was made for,
 // whatever its name is now. Without pins the name has to do.
 func (d *Driver) linkOfFilter(dir, name string) (linkState, error) {
-	names, err := list(dir)
+	names, err := bpffs.List(dir)
 	if err != nil {
 		return linkState{}, err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/cilium/ebpf"
 
 	"reconciler/internal/diff"
+	"reconciler/internal/driver/bpffs"
 	"reconciler/internal/driver/chain/bpf"
 	"reconciler/internal/observed"
 	"reconciler/internal/resource"
@@ -18,12 +19,12 @@ import (
 
 // observeChains reads every chain that has pins.
 func (d *Driver) observeChains(s *observed.State) error {
-	links, err := list(d.pins.chains())
+	links, err := bpffs.List(d.pins.chains())
 	if err != nil {
 		return err
 	}
 	for _, link := range links {
-		hooks, err := list(filepath.Join(d.pins.chains(), link))
+		hooks, err := bpffs.List(filepath.Join(d.pins.chains(), link))
 		if err != nil {
 			return err
 		}
@@ -63,7 +64,7 @@ func (d *Driver) readChain(dir, link string, hook resource.Hook) resource.Chain 
 	if a.link != "" {
 		c.Link = a.link
 	}
-	generations, err := list(dir)
+	generations, err := bpffs.List(dir)
 	if err != nil {
 		c.Seen.Damage = append(c.Seen.Damage, err.Error())
 	}
@@ -307,7 +308,7 @@ func (d *Driver) place(c resource.Chain) string {
 
 // nextGeneration is one more than the highest that has pins.
 func nextGeneration(dir string) (uint32, error) {
-	names, err := list(dir)
+	names, err := bpffs.List(dir)
 	if err != nil {
 		return 0, fmt.Errorf("read the generations of a chain: %w", err)
 	}
@@ -336,13 +337,13 @@ func (d *Driver) swap(g *generation, op diff.Op) error {
 	dir := d.place(g.chain)
 	own := filepath.Join(dir, strconv.FormatUint(uint64(g.number), 10))
 	if err := pinGeneration(own, g.dispatcher); err != nil {
-		return errors.Join(err, removeTree(own))
+		return errors.Join(err, bpffs.RemoveTree(own))
 	}
 	if err := d.attach(dir, g, op); err != nil {
 		if d.verify(dir, g) == nil {
 			return err // in force all the same: without its pins its slots would be empty
 		}
-		return errors.Join(err, removeTree(own))
+		return errors.Join(err, bpffs.RemoveTree(own))
 	}
 	if err := d.verify(dir, g); err != nil {
 		return err
@@ -356,7 +357,7 @@ func (d *Driver) swap(g *generation, op diff.Op) error {
 func (d *Driver) dropOutdated(c resource.Chain) error {
 	var errs []error
 	for _, dir := range d.outdated[c.Key()] {
-		errs = append(errs, removeTree(dir), removeEmpty(filepath.Dir(dir)))
+		errs = append(errs, bpffs.RemoveTree(dir), bpffs.RemoveEmpty(filepath.Dir(dir)))
 	}
 	delete(d.outdated, c.Key())
 	return errors.Join(errs...)
@@ -391,7 +392,7 @@ func (d *Driver) verify(dir string, g *generation) error {
 
 // collect removes all generations but one.
 func collect(dir string, keep uint32) error {
-	names, err := list(dir)
+	names, err := bpffs.List(dir)
 	if err != nil {
 		return err
 	}
@@ -399,7 +400,7 @@ func collect(dir string, keep uint32) error {
 	for _, name := range names {
 		n, err := strconv.ParseUint(name, 10, 32)
 		if err == nil && uint32(n) != keep {
-			errs = append(errs, removeTree(filepath.Join(dir, name)))
+			errs = append(errs, bpffs.RemoveTree(filepath.Join(dir, name)))
 		}
 	}
 	return errors.Join(errs...)
@@ -418,9 +419,9 @@ func (d *Driver) removeChain(c resource.Chain) error {
 			d.cfg.Log.Warn("large receive offload stays off", "interface", c.Link, "err", err)
 		}
 	}
-	if err := removeTree(dir); err != nil {
+	if err := bpffs.RemoveTree(dir); err != nil {
 		return err
 	}
 	delete(d.places, c.Key())
-	return errors.Join(removeEmpty(filepath.Dir(dir)), d.dropOutdated(c))
+	return errors.Join(bpffs.RemoveEmpty(filepath.Dir(dir)), d.dropOutdated(c))
 }

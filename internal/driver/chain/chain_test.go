@@ -15,6 +15,7 @@ import (
 
 	"reconciler/internal/artifact"
 	"reconciler/internal/diff"
+	"reconciler/internal/driver/bpffs"
 	"reconciler/internal/intent"
 	"reconciler/internal/observed"
 	"reconciler/internal/resource"
@@ -59,7 +60,7 @@ func newBench(t *testing.T, change ...func(*Config)) *bench {
 	}
 	b.d = Open(b.cfg)
 	t.Cleanup(func() {
-		os.RemoveAll(b.d.pins.root()) // unlink works on pins as on files
+		os.RemoveAll(b.d.pins.Dir()) // unlink works on pins as on files
 	})
 	return b
 }
@@ -204,10 +205,10 @@ func TestChainLives(t *testing.T) {
 			b.make(set(one, two, b.chain(hook, two, one)))
 			b.make(set(two, b.chain(hook, two)))
 			b.make(set())
-			if names, _ := list(b.d.pins.programs()); len(names) > 0 {
+			if names, _ := bpffs.List(b.d.pins.programs()); len(names) > 0 {
 				t.Errorf("programs are left: %v", names)
 			}
-			if names, _ := list(b.d.pins.chains()); len(names) > 0 {
+			if names, _ := bpffs.List(b.d.pins.chains()); len(names) > 0 {
 				t.Errorf("chains are left: %v", names)
 			}
 		})

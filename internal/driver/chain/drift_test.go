@@ -12,6 +12,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 
+	"reconciler/internal/driver/bpffs"
 	"reconciler/internal/resource"
 )
 
@@ -43,7 +44,7 @@ func TestDrift(t *testing.T) {
 		{"pin of state removed", func(r *running) { r.remove(filepath.Join(r.generation(), statePin)) }, []string{"a pin of its dispatcher is gone"}},
 		{"pin of dispatcher removed", func(r *running) { r.remove(filepath.Join(r.generation(), dispatcherPin)) }, []string{"the pins of its dispatcher are gone"}},
 		{"generation removed", func(r *running) {
-			if err := removeTree(r.generation()); err != nil {
+			if err := bpffs.RemoveTree(r.generation()); err != nil {
 				r.t.Fatal(err)
 			}
 		}, []string{"the pins of its dispatcher are gone"}},
@@ -56,13 +57,13 @@ func TestDrift(t *testing.T) {
 		}, []string{"is not pinned", "slot 0 (one) is empty"}},
 		{"map removed", func(r *running) { r.remove(mapPin(r.programDir(r.one), "seen")) }, []string{"maps are not pinned"}},
 		{"program removed", func(r *running) {
-			if err := removeTree(r.programDir(r.one)); err != nil {
+			if err := bpffs.RemoveTree(r.programDir(r.one)); err != nil {
 				r.t.Fatal(err)
 			}
 		}, []string{"one"}},
 		{"all pins but the link removed", func(r *running) {
 			for _, dir := range []string{r.generation(), r.d.pins.programs()} {
-				if err := removeTree(dir); err != nil {
+				if err := bpffs.RemoveTree(dir); err != nil {
 					r.t.Fatal(err)
 				}
 			}
@@ -146,7 +147,7 @@ func TestDriftOfTheAttachment(t *testing.T) {
 					t.Error("what the map held is lost")
 				}
 				r.countsOnce()
-				names, err := list(r.dir())
+				names, err := bpffs.List(r.dir())
 				if err != nil || len(names) > 2 {
 					t.Errorf("pins are left: %v, %v", names, err)
 				}

@@ -24,6 +24,7 @@ import (
 	"reconciler/internal/artifact"
 	"reconciler/internal/diff"
 	"reconciler/internal/driver"
+	"reconciler/internal/driver/bpffs"
 	"reconciler/internal/observed"
 	"reconciler/internal/resource"
 )
@@ -109,19 +110,17 @@ var (
 	_ driver.Sampler   = (*Driver)(nil)
 )
 
-const defaultBPFFS = "/sys/fs/bpf"
-
 // Open makes a driver. It touches nothing: the file system of pins is mounted
 // when there is something to pin.
 func Open(cfg Config) *Driver {
 	if cfg.BPFFS == "" {
-		cfg.BPFFS = defaultBPFFS
+		cfg.BPFFS = bpffs.DefaultMount
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Driver{
-		cfg: cfg, pins: pins{mount: cfg.BPFFS, namespace: cfg.Namespace}, dispatchers: newDispatchers(), types: btf.NewCache(),
+		cfg: cfg, pins: pins{bpffs.Root{Mount: cfg.BPFFS, Namespace: cfg.Namespace, Cookie: cfg.Cookie}}, dispatchers: newDispatchers(), types: btf.NewCache(),
 		encoded: map[resource.Key]*contents{}, ready: map[resource.Key]closer{},
 		places: map[resource.Key]string{}, outdated: map[resource.Key][]string{},
 		refused: map[resource.Key]bool{}, metering: newMetering(),
@@ -170,7 +169,7 @@ func (d *Driver) Prepare(ctx context.Context, op diff.Op) error {
 
 func (d *Driver) prepare(ctx context.Context, r resource.Resource) error {
 	if !d.pinnable {
-		if err := d.pins.ready(d.cfg.Cookie); err != nil {
+		if err := d.pins.Ready(); err != nil {
 			return err
 		}
 		d.pinnable = true
@@ -242,7 +241,7 @@ func (d *Driver) remove(r resource.Resource) error {
 		return nil // contents go with their map
 	}
 	d.pinnable = false
-	return errors.Join(err, d.pins.tidy(d.cfg.Cookie))
+	return errors.Join(err, d.pins.tidy())
 }
 
 // drop gives back what was prepared and never applied, and what was found out

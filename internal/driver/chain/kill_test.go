@@ -13,6 +13,7 @@ import (
 
 	"github.com/cilium/ebpf"
 
+	"reconciler/internal/driver/bpffs"
 	"reconciler/internal/resource"
 )
 
@@ -127,7 +128,7 @@ func (v *victim) settled(chain int) {
 	if got := v.attached(); !slices.Equal(got, chainsSwapped()[chain]) {
 		v.t.Errorf("chain %v, want %v", got, chainsSwapped()[chain])
 	}
-	pinned, err := list(v.d.pins.chain("p0", killHook, 1))
+	pinned, err := bpffs.List(v.d.pins.chain("p0", killHook, 1))
 	if err != nil || len(pinned) != 2 { // the link, and one generation
 		v.t.Errorf("pins of the chain: %v, %v", pinned, err)
 	}

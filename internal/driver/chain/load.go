@@ -13,6 +13,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 
+	"reconciler/internal/driver/bpffs"
 	"reconciler/internal/driver/chain/value"
 	"reconciler/internal/resource"
 )
@@ -338,12 +339,12 @@ func (d *Driver) former(p resource.Program) string {
 			// Of an interface that was renamed, it has the former name.
 			renamed := s.Link != "" && c.Link == p.Link
 			was := d.pins.program(s.Program, s.Link, s.Digest)
-			if (s.Link == p.Link || renamed) && exists(was) {
+			if (s.Link == p.Link || renamed) && bpffs.Exists(was) {
 				return was
 			}
 		}
 	}
-	digests, _ := list(dir)
+	digests, _ := bpffs.List(dir)
 	newest, found := int64(0), ""
 	for _, digest := range digests {
 		info, err := os.Stat(filepath.Join(dir, digest))

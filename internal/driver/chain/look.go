@@ -20,7 +20,7 @@ func (d *Driver) look(ctx context.Context, q observed.Query) (s observed.State, 
 	s = observed.State{Objects: resource.NewSet(16)}
 	d.known.next()
 	d.places, d.outdated, d.seen = map[resource.Key]string{}, map[resource.Key][]string{}, nil
-	if d.pins.stale(d.cfg.Cookie) {
+	if d.pins.Stale() {
 		return s, d.observeForeign(&s, q.Want) // pins of a namespace that is gone
 	}
 	d.blind = nil

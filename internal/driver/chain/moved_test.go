@@ -147,8 +147,9 @@ func TestExternalMapReplaced(t *testing.T) {
 // TestForeignPins adopts nothing of a namespace that had the same inode.
 func TestForeignPins(t *testing.T) {
 	r := ways()[0].start(t)
-	mark := r.d.pins.mark(r.cfg.Cookie)
-	if err := os.Rename(mark, r.d.pins.mark(r.cfg.Cookie+1)); err != nil {
+	gone := r.d.pins.Root
+	gone.Cookie++
+	if err := os.Rename(r.d.pins.Mark(), gone.Mark()); err != nil {
 		t.Fatal(err)
 	}
 	have, err := r.d.Observe(context.Background(), observed.Query{All: true})

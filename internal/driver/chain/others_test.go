@@ -15,6 +15,7 @@ import (
 
 	"github.com/cilium/ebpf"
 
+	"reconciler/internal/driver/bpffs"
 	"reconciler/internal/resource"
 	"reconciler/internal/testns"
 )
@@ -352,7 +353,7 @@ func (o other) neighbour(t *testing.T) string {
 // digestAs is the digest of the instance that is pinned.
 func (b *bench) digestAs(p resource.Program) string {
 	b.t.Helper()
-	digests, err := list(filepath.Dir(b.d.pins.program(p.Name, p.Link, "x")))
+	digests, err := bpffs.List(filepath.Dir(b.d.pins.program(p.Name, p.Link, "x")))
 	if err != nil || len(digests) != 1 {
 		b.t.Fatalf("instances of %s: %v, %v", p.Name, digests, err)
 	}
@@ -482,7 +483,7 @@ func TestKernelsVariables(t *testing.T) {
 		t.Errorf("without the pin there is to do:\n%s", text(plan))
 	}
 	b.make(want)
-	if !exists(pin) {
+	if !bpffs.Exists(pin) {
 		t.Error("the pin did not come back")
 	}
 }

@@ -3,6 +3,8 @@ package chain
 import (
 	"strings"
 	"testing"
+
+	"reconciler/internal/driver/bpffs"
 )
 
 // TestEscape wants names that a pin can have, and each back.
@@ -11,11 +13,11 @@ func TestEscape(t *testing.T) {
 		"plain": "plain", ".rodata": "%2erodata", "eth0.7": "eth0%2e7", "a/b": "a%2fb",
 		"100%": "100%25", "%2e": "%252e", "%252f./": "%25252f%2e%2f",
 	} {
-		got := escape(name)
+		got := bpffs.Escape(name)
 		if got != want || strings.ContainsAny(got, "./") {
 			t.Errorf("%s becomes %s, want %s", name, got, want)
 		}
-		if back := unescape(got); back != name {
+		if back := bpffs.Unescape(got); back != name {
 			t.Errorf("%s comes back as %s", name, back)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cilium/ebpf"
 
+	"reconciler/internal/driver/bpffs"
 	"reconciler/internal/observed"
 	"reconciler/internal/resource"
 )
@@ -17,18 +18,18 @@ import (
 // observePrograms lists what is loaded and pinned. want tells what an instance
 // should hold. The layout of maps is read where it is asked for.
 func (d *Driver) observePrograms(s *observed.State, want *resource.Set, layout bool) error {
-	instances, err := list(d.pins.programs())
+	instances, err := bpffs.List(d.pins.programs())
 	if err != nil {
 		return err
 	}
 	for _, instance := range instances {
 		dir := filepath.Join(d.pins.programs(), instance)
-		digests, err := list(dir)
+		digests, err := bpffs.List(dir)
 		if err != nil {
 			return err
 		}
 		for _, digest := range digests {
-			p := d.readProgram(filepath.Join(dir, digest), unescape(instance), digest)
+			p := d.readProgram(filepath.Join(dir, digest), bpffs.Unescape(instance), digest)
 			if layout {
 				p.Layout = layoutOf(filepath.Join(dir, digest))
 			}
@@ -45,7 +46,7 @@ func (d *Driver) observePrograms(s *observed.State, want *resource.Set, layout b
 func (d *Driver) readProgram(dir, instance, digest string) resource.Program {
 	p := resource.Program{Digest: digest}
 	p.Name, p.Link, _ = strings.Cut(instance, "@")
-	names, err := list(dir)
+	names, err := bpffs.List(dir)
 	if err != nil {
 		p.Damage = []string{err.Error()}
 		return p
@@ -54,7 +55,7 @@ func (d *Driver) readProgram(dir, instance, digest string) resource.Program {
 	for _, n := range names {
 		switch {
 		case strings.HasPrefix(n, functionPrefix):
-			p.Functions = append(p.Functions, unescape(strings.TrimPrefix(n, functionPrefix)))
+			p.Functions = append(p.Functions, bpffs.Unescape(strings.TrimPrefix(n, functionPrefix)))
 		case strings.HasPrefix(n, mapPrefix):
 			maps++
 		}
@@ -94,7 +95,7 @@ func (d *Driver) completeness(have, want resource.Program) resource.Program {
 	for _, m := range want.Maps {
 		switch {
 		case m.Pin == "":
-		case !exists(d.pins.shared(m.Pin)):
+		case !bpffs.Exists(d.pins.shared(m.Pin)):
 			have.Damage = append(have.Damage, fmt.Sprintf("map %s is not pinned at %s", m.Name, m.Pin))
 		case d.replaced(have, m):
 			have.Damage = append(have.Damage, fmt.Sprintf("another map than its %s is pinned at %s", m.Name, m.Pin))
@@ -114,7 +115,7 @@ func (d *Driver) replaced(p resource.Program, m resource.MapSettings) bool {
 
 // layoutOf reads what the pinned maps of an instance are like.
 func layoutOf(dir string) []resource.MapLayout {
-	names, err := list(dir)
+	names, err := bpffs.List(dir)
 	if err != nil {
 		return nil
 	}
@@ -129,7 +130,7 @@ func layoutOf(dir string) []resource.MapLayout {
 			continue // told as damage
 		}
 		out = append(out, resource.MapLayout{
-			Name: unescape(name), Type: m.Type().String(), KeySize: m.KeySize(), ValueSize: m.ValueSize(),
+			Name: bpffs.Unescape(name), Type: m.Type().String(), KeySize: m.KeySize(), ValueSize: m.ValueSize(),
 			MaxEntries: m.MaxEntries(), Flags: m.Flags(),
 		})
 		m.Close()
@@ -288,7 +289,7 @@ func (d *Driver) pinProgram(l *loading) error {
 		return fmt.Errorf("make the directory of its pins: %w", err)
 	}
 	for name, m := range l.maps {
-		if path := l.shared[name]; path != "" && !exists(path) {
+		if path := l.shared[name]; path != "" && !bpffs.Exists(path) {
 			if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 				return fmt.Errorf("make the directory of a shared pin: %w", err)
 			}
@@ -311,10 +312,10 @@ func (d *Driver) pinProgram(l *loading) error {
 func (d *Driver) removeProgram(p resource.Program) error {
 	d.lastWords(p)
 	dir := d.pins.program(p.Name, p.Link, p.Digest)
-	if err := removeTree(dir); err != nil {
+	if err := bpffs.RemoveTree(dir); err != nil {
 		return err
 	}
-	return removeEmpty(filepath.Dir(dir))
+	return bpffs.RemoveEmpty(filepath.Dir(dir))
 }
 
 // function opens a function of an instance, prepared or pinned.

@@ -12,6 +12,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 
+	"reconciler/internal/driver/bpffs"
 	"reconciler/internal/observed"
 	"reconciler/internal/resource"
 )
@@ -83,7 +84,7 @@ func (r *running) dir() string { return r.d.pins.chain("p0", r.way.hook, 1) }
 // generation is the directory of the only generation.
 func (r *running) generation() string {
 	r.t.Helper()
-	names, err := list(r.dir())
+	names, err := bpffs.List(r.dir())
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -92,7 +92,7 @@ func (d *Driver) foundByOthers() map[ebpf.MapID]string {
 			return fs.SkipAll // some are better than none
 		}
 		if e.IsDir() {
-			if path == d.pins.programs() || path == d.pins.chains() || filepath.Dir(path) == ours && path != d.pins.root() {
+			if path == d.pins.programs() || path == d.pins.chains() || filepath.Dir(path) == ours && path != d.pins.Dir() {
 				return fs.SkipDir
 			}
 			return nil

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"reconciler/internal/driver/bpffs"
 	"reconciler/internal/observed"
 	"reconciler/internal/resource"
 )
@@ -134,11 +135,11 @@ func TestMissingInterface(t *testing.T) {
 // TestCrashedPinning finds what a kill between any two pins of a program leaves
 // and goes on from there, with the same maps.
 func TestCrashedPinning(t *testing.T) {
-	for _, left := range []string{"map:seen", "map:" + settingsMap, "map:" + escape(".rodata")} {
+	for _, left := range []string{"map:seen", "map:" + settingsMap, "map:" + bpffs.Escape(".rodata")} {
 		r := ways()[0].start(t)
 		r.mark()
 		dir := r.programDir(r.one)
-		names, err := list(dir)
+		names, err := bpffs.List(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -210,7 +211,7 @@ func TestAttachedWithTrouble(t *testing.T) {
 	if errs := b.d.Apply(t.Context(), plan.Ops); errors.Join(errs...) == nil {
 		t.Error("no error")
 	}
-	if err := removeTree(inTheWay); err != nil {
+	if err := bpffs.RemoveTree(inTheWay); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := b.d.Observe(t.Context(), observed.Query{All: true}); err != nil {

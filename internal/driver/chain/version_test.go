@@ -12,6 +12,7 @@ import (
 	"reconciler/internal/apply"
 	"reconciler/internal/diff"
 	"reconciler/internal/driver"
+	"reconciler/internal/driver/bpffs"
 	"reconciler/internal/observed"
 	"reconciler/internal/resource"
 )
@@ -137,7 +138,7 @@ func (r *running) state() string {
 	var w strings.Builder
 	var walk func(string)
 	walk = func(dir string) {
-		names, err := list(dir)
+		names, err := bpffs.List(dir)
 		if err != nil {
 			w.WriteString(dir + " " + strconv.Itoa(int(pinnedID(dir))) + "/" + strconv.Itoa(int(pinnedMapID(dir))) + "\n")
 			return
@@ -146,7 +147,7 @@ func (r *running) state() string {
 			walk(dir + "/" + n)
 		}
 	}
-	walk(r.d.pins.root())
+	walk(r.d.pins.Dir())
 	on, err := r.d.linkByName("p0")
 	if err != nil {
 		r.t.Fatal(err)
