@@ -63,6 +63,8 @@ func eventually(t *testing.T, what string, is func() bool) {
 	t.Fatalf("not within ten seconds: %s", what)
 }
 
+func addr4(a [4]byte) netip.Addr { return netip.AddrFrom4(a) }
+
 func addr(text string) netip.Addr { return netip.MustParseAddr(text) }
 
 func mac(last byte) resource.MAC { return resource.MAC{2, 0, 0, 0, 0, last} }
