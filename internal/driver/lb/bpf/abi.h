@@ -96,7 +96,7 @@ struct backend {
 	__u32 sum; // of what all outer headers have in common, IPv4
 	__u32 reserved;
 	__be32 addr[4];
-	__u8 rest[16];
+	__be32 source[4]; // of tunnels, where no prefix is set
 };
 
 // flow is who speaks with whom; ports are 0 where there are none.

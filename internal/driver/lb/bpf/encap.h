@@ -41,7 +41,7 @@ static __always_inline void write_ether(struct ethhdr *eth, const struct backend
 static __always_inline void write4(struct iphdr *ip, const struct backend *to, const struct packet *p, const struct control *c, __u32 draw)
 {
 	__be16 length = bpf_htons(p->length + sizeof(*ip));
-	__be32 source = c->source4 | (draw & c->hosts4);
+	__be32 source = c->source4 ? c->source4 | (draw & c->hosts4) : to->source[0];
 	__u8 protocol = inner_protocol(p);
 	__u32 sum = to->sum + bpf_htons(0x4500 | p->tos) + bpf_htons(TTL << 8 | protocol) + length;
 
@@ -67,10 +67,14 @@ static __always_inline void write6(struct ipv6hdr *ip, const struct backend *to,
 	ip->payload_len = bpf_htons(p->length);
 	ip->nexthdr = inner_protocol(p);
 	ip->hop_limit = TTL;
-	source[0] = c->source6[0] | (draw & c->hosts6[0]);
-	source[1] = c->source6[1] | (draw & c->hosts6[1]);
-	source[2] = c->source6[2] | (draw & c->hosts6[2]);
-	source[3] = c->source6[3] | (draw & c->hosts6[3]);
+	if (c->source6[0]) {
+		source[0] = c->source6[0] | (draw & c->hosts6[0]);
+		source[1] = c->source6[1] | (draw & c->hosts6[1]);
+		source[2] = c->source6[2] | (draw & c->hosts6[2]);
+		source[3] = c->source6[3] | (draw & c->hosts6[3]);
+	} else {
+		__builtin_memcpy(source, to->source, 16);
+	}
 	__builtin_memcpy(&ip->daddr, to->addr, 16);
 }
 

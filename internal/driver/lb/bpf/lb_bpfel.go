@@ -35,7 +35,7 @@ type LBBackend struct {
 	Sum      uint32
 	Reserved uint32
 	Addr     [4]uint32
-	Rest     [16]uint8
+	Source   [4]uint32
 }
 
 type LBBackendName struct {

@@ -33,7 +33,8 @@ type Next struct {
 	Ifindex        uint32 // where frames leave: never a VLAN's link, but the one below it
 	VLAN           uint16 // id, and priority in the upper bits; 0: no tag
 	SrcMAC, DstMAC [6]byte
-	MTU            uint16 // of the way out, without the Ethernet header
+	MTU            uint16     // of the way out, without the Ethernet header
+	Source         netip.Addr // of tunnels, where settings have no prefix; not valid: none
 }
 
 // Backend is one that rings can name by its index.
@@ -91,6 +92,9 @@ func backendOf(r *bpf.LBBackend, host *bpf.LBBackendName) Backend {
 		}
 	}
 	b.Next = Next{Ifindex: r.Ifindex, DstMAC: [6]byte(r.Ether[:6]), SrcMAC: [6]byte(r.Ether[6:12]), MTU: r.Mtu}
+	if r.Source != [4]uint32{} {
+		b.Next.Source = addressOf(r.Source, outerFamily(r))
+	}
 	if r.Flags&flagTagged != 0 {
 		b.Next.VLAN = uint16(r.Ether[14])<<8 | uint16(r.Ether[15])
 	}
@@ -166,6 +170,9 @@ func (b Backend) record() bpf.LBBackend {
 		return r
 	}
 	r.Addr, _ = wordsOf(b.Address)
+	if b.Next.Source.IsValid() {
+		r.Source, _ = wordsOf(b.Next.Source)
+	}
 	if b.Address.Is6() {
 		r.Flags |= flagOuter6
 		return r
@@ -173,6 +180,13 @@ func (b Backend) record() bpf.LBBackend {
 	dontFragment := uint32(native.Uint16([]byte{0x40, 0}))
 	r.Sum = r.Addr[0]&0xffff + r.Addr[0]>>16 + dontFragment
 	return r
+}
+
+func outerFamily(r *bpf.LBBackend) uint8 {
+	if r.Flags&flagOuter6 != 0 {
+		return 6
+	}
+	return 4
 }
 
 // valid tells whether packets can leave to a backend.

@@ -1,0 +1,96 @@
+package plane
+
+import (
+	"context"
+	"hash/crc32"
+	"hash/maphash"
+	"net/netip"
+	"sync/atomic"
+	"unsafe"
+
+	"reconciler/internal/driver/lb/bpf"
+)
+
+// Sum tells whether anything in the maps changed but rings, flows and counters:
+// it is another number then, in one process.
+func (p *Plane) Sum(seed maphash.Seed) uint64 {
+	var h maphash.Hash
+	h.SetSeed(seed)
+	add(&h, p.control)
+	add(&h, p.addresses)
+	add(&h, p.claims)
+	add(&h, p.services)
+	add(&h, p.names)
+	add(&h, p.backends)
+	add(&h, p.hosts)
+	return h.Sum64()
+}
+
+func add[T any](h *maphash.Hash, a array[T]) {
+	_, _ = h.Write(bytesOf(a)) // it never fails
+}
+
+func bytesOf[T any](a []T) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(a))), len(a)*sizeOf[T]())
+}
+
+// RingSum is a sum of what a buffer holds, weights included.
+func (p *Plane) RingSum(i uint16) uint32 {
+	return ringSum(p.rings.at(int(i)).Slots[:p.capacity.RingSize], p.weightsOf(i))
+}
+
+// RingSumOf is what RingSum is of a buffer that holds these.
+func RingSumOf(slots []uint16, weights []uint8) uint32 { return ringSum(slots, weights) }
+
+func ringSum(slots []uint16, weights []uint8) uint32 {
+	table := crc32.MakeTable(crc32.Castagnoli)
+	return crc32.Update(crc32.Update(0, table, bytesOf(slots)), table, weights)
+}
+
+// Seal notes the sum of what a buffer holds in it, behind the slots.
+func (p *Plane) Seal(i uint16) {
+	sum := p.RingSum(i)
+	spare := p.rings.at(int(i)).Slots[MaxRingSize:]
+	spare[0], spare[1] = uint16(sum), uint16(sum>>16)
+}
+
+// Sealed is the sum that Seal noted.
+func (p *Plane) Sealed(i uint16) uint32 {
+	spare := p.rings.at(int(i)).Slots[MaxRingSize:]
+	return uint32(spare[0]) | uint32(spare[1])<<16
+}
+
+// Named reads a backend by what is noted of it, whatever its record says: that
+// is neither valid nor has a next hop.
+func (p *Plane) Named(i uint16) Backend {
+	return backendOf(&bpf.LBBackend{}, p.hosts.at(int(i)))
+}
+
+// Holds reports that a record is, to the byte, what SetBackend would make it.
+func (p *Plane) Holds(i uint16, b Backend) bool {
+	record, host, err := b.records()
+	return err == nil && *p.backends.at(int(i)) == record && *p.hosts.at(int(i)) == host
+}
+
+// Lost are the claims that the program would not find.
+func (p *Plane) Lost(claims []Claim) (lost []Claim) {
+	for _, c := range claims {
+		k := Packet{Protocol: c.Protocol, Dst: netip.AddrPortFrom(c.Address, c.Port)}
+		if found, _ := p.claimed(k); found != c.Service {
+			lost = append(lost, c)
+		}
+	}
+	return lost
+}
+
+// Forget removes the flows of some services and backends from the table.
+func (p *Plane) Forget(ctx context.Context, doomed func(service, backend uint16) bool) error {
+	_, err := p.flush(ctx, func(f *bpf.LBFlow, s *bpf.LBFlowState) bool { return doomed(f.Service, s.Backend) })
+	return err
+}
+
+// RingsOf are the buffers that a service uses: in force, and of before.
+func (p *Plane) RingsOf(service uint16) (now, previous uint16) {
+	s := serviceOf(atomic.LoadUint64(&p.services.at(int(service)).Word))
+	return s.Ring, s.Previous
+}
