@@ -36,7 +36,7 @@ var layers = []struct {
 	{"internal/driver/lb/bpf", nil, "what the kernel runs, as it was compiled"},
 	{"internal/driver/lb/plane", []string{"driver/lb/bpf"}, "maps as they are, whoever decides what is in them"},
 	{"internal/driver/netlink", []string{"resource", "observed", "diff", "driver", "driver/netlink/wire", "state"}, "never another driver"},
-	{"internal/driver/lb", []string{"resource", "observed", "diff", "driver", "driver/bpffs", "driver/netlink/wire"}, "never another driver; the wire is nobody's"},
+	{"internal/driver/lb", []string{"resource", "observed", "diff", "driver", "driver/bpffs", "driver/lb/plane", "driver/netlink/wire", "maglev"}, "never another driver; the wire is nobody's"},
 	{"internal/driver/netlink/wire", nil, "messages as the kernel has them, whatever they are for"},
 	{"internal/driver/chain/value", []string{"resource", "strict"}, "bytes of a map, whoever reads or writes them"},
 	{"internal/apply", []string{"resource", "observed", "diff", "driver"}, "plans are data, and this is their one interpreter"},

@@ -44,7 +44,8 @@ type turn struct {
 	// was is the ring of before, made anew; no slots where it is the one that
 	// it is already, or the one in force.
 	was ring
-	// moved is set where flows of before have to be told from new ones.
+	// moved is set where a slot has a new owner, and flows of the former one
+	// stay.
 	moved bool
 }
 
@@ -52,7 +53,7 @@ type turn struct {
 // they have: a slot that moves, or moved since the window opened, is marked.
 // Flows of backends to be flushed go with the slot.
 func (h history) turn(built ring, flushed func(backend uint16) bool) turn {
-	t := turn{now: ring{make([]uint16, len(built.slots)), h.weights(built, flushed)}, moved: h.open()}
+	t := turn{now: ring{make([]uint16, len(built.slots)), h.weights(built, flushed)}}
 	for i, next := range built.slots {
 		t.now.slots[i] = next
 		last := h.now.slots[i] & owner

@@ -5,6 +5,7 @@ import (
 	"hash/crc32"
 	"hash/maphash"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"unsafe"
 
@@ -47,9 +48,8 @@ func ringSum(slots []uint16, weights []uint8) uint32 {
 	return crc32.Update(crc32.Update(0, table, bytesOf(slots)), table, weights)
 }
 
-// Seal notes the sum of what a buffer holds in it, behind the slots.
-func (p *Plane) Seal(i uint16) {
-	sum := p.RingSum(i)
+// Seal notes in a buffer, behind the slots, the sum of what it is to hold.
+func (p *Plane) Seal(i uint16, sum uint32) {
 	spare := p.rings.at(int(i)).Slots[MaxRingSize:]
 	spare[0], spare[1] = uint16(sum), uint16(sum>>16)
 }
@@ -93,4 +93,23 @@ func (p *Plane) Forget(ctx context.Context, doomed func(service, backend uint16)
 func (p *Plane) RingsOf(service uint16) (now, previous uint16) {
 	s := serviceOf(atomic.LoadUint64(&p.services.at(int(service)).Word))
 	return s.Ring, s.Previous
+}
+
+// HoldsRing reports that a buffer holds these slots and weights.
+func (p *Plane) HoldsRing(i uint16, slots []uint16, weights []uint8) bool {
+	return slices.Equal(p.rings.at(int(i)).Slots[:p.capacity.RingSize], slots) && slices.Equal(p.weightsOf(i), weights)
+}
+
+// Check refuses what maps cannot be made for.
+func (c Capacity) Check() error { return c.whole().check() }
+
+// CopyFlows puts the flows of other maps into the table.
+func (p *Plane) CopyFlows(from *Plane) error {
+	return from.flows(context.Background(), func(keys []bpf.LBFlow, states []bpf.LBFlowState) (bool, error) {
+		if len(keys) == 0 {
+			return true, nil
+		}
+		_, err := p.maps[bpf.LBMapLbFlows].BatchUpdate(keys, states, nil)
+		return err == nil, err
+	})
 }

@@ -1,0 +1,6 @@
+package lb
+
+import "reconciler/internal/diff"
+import "reconciler/internal/observed"
+
+func (d *Driver) Annotate(have observed.State, plan *diff.Plan) {}

@@ -1,0 +1,168 @@
+package lb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"reconciler/internal/diff"
+	"reconciler/internal/driver/lb/plane"
+	"reconciler/internal/resource"
+)
+
+// putBackends writes the records of the backends that are made or changed,
+// after one look at all their ways.
+func (c *change) putBackends() error {
+	var ways []way
+	c.each(resource.KindBackend, false, func(op diff.Op) error {
+		ways = append(ways, wayOf(op.To.(resource.Backend)))
+		return nil
+	})
+	c.each(resource.KindBackend, true, func(diff.Op) error { c.ways = true; return nil })
+	if len(ways) == 0 {
+		return nil
+	}
+	c.ways = true
+	hops, err := c.d.hops(c.ctx, ways)
+	if err != nil {
+		return fmt.Errorf("look up next hops: %w", err)
+	}
+	c.each(resource.KindBackend, false, func(op diff.Op) error {
+		to := op.To.(resource.Backend)
+		return c.putBackend(to, hops[wayOf(to)])
+	})
+	return c.d.care(c.ctx, hops)
+}
+
+func (c *change) putBackend(to resource.Backend, h hop) error {
+	name := to.Key().Name
+	i, known := c.v.indexes[name]
+	if !known {
+		var err error
+		if i, err = c.freeIndex(); err != nil {
+			return err
+		}
+		if err := c.v.ResetBackend(i); err != nil {
+			return err
+		}
+	}
+	is, err := c.v.Backend(i)
+	if err != nil {
+		return err
+	}
+	named := plane.Backend{Name: to.Name, Address: to.Address, Encap: planeEncap(to.Encap), Table: to.Table, Label: string(to.State)}
+	if err := c.v.SetBackend(i, record(named, is, h)); err != nil {
+		return err
+	}
+	c.v.backends[i], c.v.names[i], c.v.indexes[name] = named, name, i
+	return nil
+}
+
+// freeIndex is the first index that no backend has and no ring in use names.
+func (c *change) freeIndex() (uint16, error) {
+	named, err := c.pool.named()
+	if err != nil {
+		return 0, err
+	}
+	for i, name := range c.v.names {
+		if name == "" && !named[i] {
+			return uint16(i), nil
+		}
+	}
+	return 0, fmt.Errorf("there is room for %d backends, those that drain included (max-backends makes more)", len(c.v.names))
+}
+
+// named tells which indexes the rings in use name.
+func (p *pool) named() ([]bool, error) {
+	if p.names != nil {
+		return p.names, nil
+	}
+	p.names = make([]bool, p.v.Capacity().Backends)
+	for i, n := range p.uses {
+		if n == 0 {
+			continue
+		}
+		weights, err := p.v.Weights(uint16(i))
+		if err != nil {
+			return nil, err
+		}
+		for b, w := range weights {
+			p.names[b] = p.names[b] || w != 0
+		}
+	}
+	return p.names, nil
+}
+
+// care asks the kernel for the neighbours that need it.
+func (d *Driver) care(ctx context.Context, hops map[way]hop) error {
+	asked := map[neighbour]bool{}
+	var all []neighbour
+	var one way
+	for w, h := range hops {
+		if h.why == nil && d.uncared(h) && !asked[h.next] {
+			asked[h.next], one = true, w
+			all = append(all, h.next)
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	if err := d.keep(ctx, all); err != nil {
+		return err
+	}
+	now, err := d.hops(ctx, []way{one})
+	if h := now[one]; err == nil && h.why == nil && h.state != 0 && !h.managed {
+		d.unmanaged = true // Linux 5.16 has it
+	}
+	return err
+}
+
+// releaseUnneeded lets the neighbours go that no backend is behind.
+func (d *Driver) releaseUnneeded(ctx context.Context, p *plane.Plane) error {
+	hops, err := d.hops(ctx, waysIn(p))
+	if err != nil {
+		return fmt.Errorf("look up next hops: %w", err)
+	}
+	needed := map[neighbour]bool{}
+	for _, h := range hops {
+		if h.why == nil {
+			needed[h.next] = true
+		}
+	}
+	return d.release(ctx, needed)
+}
+
+// doomBackend removes a backend that no ring names any more, once its flows are
+// forgotten. One whose flows stay for a while stays too: it was to be removed
+// before anybody could know of the drain, which needs it.
+func (c *change) doomBackend(op diff.Op) error {
+	i, ok := c.v.indexes[op.Key.Name]
+	if !ok {
+		return nil
+	}
+	for name, vip := range c.v.vips {
+		s := c.v.services[vip]
+		if s.Open() {
+			c.doomed.backends[i] = true
+		}
+		if !c.v.has(s.Ring) {
+			continue
+		}
+		r, err := c.pool.read(s.Ring)
+		if err != nil {
+			return err
+		}
+		if s.Open() && r.weights[i] == leaving {
+			return nil
+		}
+		if r.weights[i] != 0 {
+			return fmt.Errorf("it is in the ring of %s", name)
+		}
+	}
+	c.after = append(c.after, func() error {
+		delete(c.v.indexes, op.Key.Name)
+		c.v.names[i], c.v.backends[i] = "", plane.Backend{}
+		return errors.Join(c.v.SetBackend(i, plane.Backend{}), c.v.ResetBackend(i))
+	})
+	return nil
+}

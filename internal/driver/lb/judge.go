@@ -1,0 +1,155 @@
+package lb
+
+import (
+	"fmt"
+	"hash/maphash"
+	"net/netip"
+
+	"reconciler/internal/driver/lb/plane"
+	"reconciler/internal/maglev"
+	"reconciler/internal/resource"
+)
+
+// verdict is what a buffer of rings says, and what is wrong with it.
+type verdict struct {
+	shares   []resource.Share
+	leaving  []string // backends whose flows may stay
+	checksum uint64
+	damage   []string
+}
+
+// judgement is what a verdict follows from: a ring that was looked at once need
+// not be built again to be held against.
+type judgement struct {
+	sum, sealed uint32
+	names       uint64 // of the backends in it
+	open        bool
+}
+
+// inUse is a buffer as a service uses it.
+type inUse struct {
+	ring uint16
+	open bool // a drain goes on
+}
+
+// judge reads a buffer.
+func (l *reading) judge(i uint16, open bool) (verdict, error) {
+	if i == plane.NoRing {
+		return verdict{}, nil
+	}
+	if !l.has(i) {
+		return verdict{damage: []string{fmt.Sprintf("its ring is %d, and there are %d", i, l.Capacity().Rings)}}, nil
+	}
+	use := inUse{i, open}
+	if v, ok := l.rings[use]; ok {
+		return v, nil
+	}
+	r, err := l.ring(i)
+	if err != nil {
+		return verdict{}, err
+	}
+	j := judgement{l.RingSum(i), l.Sealed(i), l.nameSum(r), open}
+	v, ok := l.d.judged[j]
+	if !ok {
+		v = l.read(r, open)
+		if j.sum != j.sealed && len(v.damage) == 0 {
+			v.damage = append(v.damage, "the ring is not as it was written")
+		}
+	}
+	l.rings[use], l.judged[j] = v, v
+	return v, nil
+}
+
+// nameSum tells whether other backends have the indexes of a ring.
+func (l *reading) nameSum(r ring) uint64 {
+	var h maphash.Hash
+	h.SetSeed(l.d.seed)
+	for i, w := range r.weights {
+		if w != 0 {
+			_, _ = h.WriteString(l.names[i]) // it never fails
+			_ = h.WriteByte(0)
+		}
+	}
+	return h.Sum64()
+}
+
+// read makes of a ring what it was made of, and holds it against that.
+func (l *reading) read(r ring, open bool) (v verdict) {
+	for i, w := range r.weights {
+		switch name := l.names[i]; {
+		case w == 0:
+		case name == "":
+			v.damage = append(v.damage, fmt.Sprintf("it has a share of backend %d, which is none", i))
+		case w == leaving:
+			v.leaving = append(v.leaving, name)
+		default:
+			v.shares = append(v.shares, resource.Share{Backend: name, Weight: w})
+		}
+	}
+	sortedShares(v.shares)
+	v.checksum = maglev.Checksum(r.slots, func(id uint16) netip.Addr { return l.addressOf(id) })
+	if marks := countMarks(r.slots); marks > 0 && !open {
+		v.damage = append(v.damage, fmt.Sprintf("%d slots are marked as moved, and no drain goes on", marks))
+	}
+	if want, err := l.d.slotsOf(l.view, v.shares); err != nil {
+		v.damage = append(v.damage, err.Error())
+	} else if n := differing(r.slots, want); n > 0 {
+		v.damage = append(v.damage, fmt.Sprintf("%d of %d slots of the ring are not as its shares make them", n, len(want)))
+	}
+	return v
+}
+
+func (l *reading) addressOf(id uint16) netip.Addr {
+	if int(id) < len(l.backends) {
+		return l.backends[id].Address
+	}
+	return netip.Addr{}
+}
+
+// slotsOf builds the ring of shares, with the indexes that backends have.
+func (d *Driver) slotsOf(v *view, shares []resource.Share) ([]uint16, error) {
+	numbers := make([]uint16, len(shares))
+	for i, s := range shares {
+		index, ok := v.indexes[s.Backend]
+		if !ok {
+			return nil, fmt.Errorf("there is no backend %s", s.Backend)
+		}
+		numbers[i] = index
+	}
+	built, err := d.builder.build(v.Capacity().RingSize, shares)
+	if err != nil {
+		return nil, err
+	}
+	return rename(built, numbers), nil
+}
+
+func countMarks(slots []uint16) (n int) {
+	for _, s := range slots {
+		n += int(s >> 15)
+	}
+	return n
+}
+
+// differing counts the slots whose owner is another.
+func differing(a, b []uint16) (n int) {
+	for i := range a {
+		if (a[i]^b[i])&owner != 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// sharesOf are the backends with a live weight in a ring, in the order of their
+// names, with their indexes.
+func (v *view) sharesOf(r ring) (shares []resource.Share, numbers []uint16) {
+	for i := range r.weights {
+		if w := r.live(uint16(i)); w > 0 && v.names[i] != "" {
+			shares = append(shares, resource.Share{Backend: v.names[i], Weight: w})
+		}
+	}
+	for _, s := range sortedShares(shares) {
+		numbers = append(numbers, v.indexes[s.Backend])
+	}
+	return shares, numbers
+}

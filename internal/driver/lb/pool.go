@@ -1,0 +1,127 @@
+package lb
+
+import (
+	"fmt"
+	"slices"
+
+	"reconciler/internal/driver/lb/plane"
+)
+
+// pool is the buffers of rings: which are in use, and by what they hold.
+type pool struct {
+	v     *view
+	uses  []int               // of buffers, by services
+	bySum map[uint32][]uint16 // buffers in use, by the sum that they are sealed with
+	next  uint16              // where the search for a free one goes on
+	begun []bool              // buffers that were in use, or were handed out
+	// reused is set once a buffer holds something else than when the batch
+	// began.
+	reused bool
+	known  map[uint16]ring // what was read
+	names  []bool          // backends that are named; nil before the first need
+}
+
+func newPool(v *view) *pool {
+	p := &pool{v: v, uses: make([]int, v.Capacity().Rings), bySum: map[uint32][]uint16{}, known: map[uint16]ring{}}
+	for _, s := range v.services {
+		p.take(s.Ring)
+		p.take(s.Previous)
+	}
+	p.begun = make([]bool, len(p.uses))
+	for i, n := range p.uses {
+		if n > 0 {
+			p.begun[i] = true
+			sum := v.Sealed(uint16(i))
+			p.bySum[sum] = append(p.bySum[sum], uint16(i))
+		}
+	}
+	return p
+}
+
+func (p *pool) take(i uint16) {
+	if int(i) < len(p.uses) {
+		p.uses[i]++
+	}
+}
+
+// give takes a use back. What nobody uses is found by nobody.
+func (p *pool) give(i uint16) {
+	if int(i) >= len(p.uses) {
+		return
+	}
+	if p.uses[i]--; p.uses[i] == 0 {
+		sum := p.v.Sealed(i)
+		p.bySum[sum] = slices.DeleteFunc(p.bySum[sum], func(j uint16) bool { return i == j })
+	}
+}
+
+// set makes a service use other buffers.
+func (p *pool) set(i uint16, s plane.Service) error {
+	was := p.v.services[i]
+	if err := p.v.SetService(i, s); err != nil {
+		return err
+	}
+	p.take(s.Ring)
+	p.take(s.Previous)
+	p.give(was.Ring)
+	p.give(was.Previous)
+	p.v.services[i] = s
+	return nil
+}
+
+// place finds the buffer in use that holds a ring, or writes it to a free one.
+func (p *pool) place(r ring) (uint16, error) {
+	sum := plane.RingSumOf(r.slots, r.weights)
+	for _, i := range p.bySum[sum] {
+		if p.v.Sealed(i) == sum && p.v.HoldsRing(i, r.slots, r.weights) {
+			return i, nil
+		}
+	}
+	i, err := p.free()
+	if err != nil {
+		return 0, err
+	}
+	if err := p.v.WriteRing(i, r.slots, r.weights); err != nil {
+		return 0, err
+	}
+	p.v.Seal(i, sum)
+	delete(p.known, i)
+	p.bySum[sum] = append(p.bySum[sum], i)
+	return i, nil
+}
+
+// free is a buffer that nobody uses. One that was in use when the batch began
+// is the last resort: what was told of it is no longer so.
+func (p *pool) free() (uint16, error) {
+	for _, last := range []bool{false, true} {
+		for range p.uses {
+			i := p.next
+			p.next = (p.next + 1) % uint16(len(p.uses))
+			if p.uses[i] == 0 && (last || !p.begun[i]) {
+				p.begun[i] = true
+				p.reused = p.reused || last
+				return i, nil
+			}
+		}
+	}
+	draining := 0
+	for _, s := range p.v.services {
+		if s.Open() {
+			draining++
+		}
+	}
+	return 0, fmt.Errorf("all %d rings are in use, and %d VIPs drain (max-rings makes room)", len(p.uses), draining)
+}
+
+// read returns what a buffer holds; it is nobody's to change.
+func (p *pool) read(i uint16) (ring, error) {
+	if r, ok := p.known[i]; ok {
+		return r, nil
+	}
+	r, err := p.v.ring(i)
+	p.known[i] = r
+	return r, err
+}
+
+// intact reports that a buffer holds what was written.
+func (p *pool) intact(i uint16) bool { return p.v.RingSum(i) == p.v.Sealed(i) }

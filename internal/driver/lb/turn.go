@@ -1,0 +1,179 @@
+package lb
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"reconciler/internal/driver/lb/plane"
+	"reconciler/internal/resource"
+)
+
+// turning is what a turn of a ring follows from: VIPs with the same share it.
+type turning struct {
+	recipe   recipe
+	now, was uint16
+	open     bool
+	flushed  string
+}
+
+// turned is what comes of it.
+type turned struct {
+	ring, previous uint16
+	left           []string // backends whose flows stay
+	moved          bool     // some flows stay with who had them
+	err            error
+}
+
+// turn is the ring of a VIP, made out of the one that its service has.
+func (c *change) turn(s plane.Service, to resource.VIP) turned {
+	flushed := flushedBy(to)
+	k := turning{recipeOf(c.v.Capacity().RingSize, to.Shares), s.Ring, s.Previous, c.goesOn(s), strings.Join(flushed, " ")}
+	t, ok := c.turns[k]
+	if ok && !c.pool.reused {
+		return t
+	}
+	t = c.makeTurn(k, to.Shares, flushed)
+	if t.err == nil {
+		c.turns[k] = t
+	}
+	return t
+}
+
+func (c *change) makeTurn(k turning, shares []resource.Share, flushed []string) turned {
+	next, err := c.built(shares)
+	if err != nil {
+		return turned{err: err}
+	}
+	h, base, err := c.history(k, next)
+	if err != nil {
+		return turned{err: err}
+	}
+	cut := map[uint16]bool{}
+	for _, name := range flushed {
+		if i, ok := c.v.indexes[name]; ok {
+			cut[i] = true
+		}
+	}
+	t := h.turn(next, func(i uint16) bool { return cut[i] })
+	out := turned{ring: plane.NoRing, previous: plane.NoRing, moved: t.moved}
+	switch {
+	case t.was.slots != nil:
+		out.previous, out.err = c.pool.place(t.was)
+	case h.open():
+		out.previous = k.was
+	case t.moved && base != plane.NoRing:
+		out.previous = base
+	case t.moved:
+		out.previous, out.err = c.pool.place(h.now)
+	}
+	if out.err == nil && (len(shares) > 0 || out.previous != plane.NoRing) {
+		// What is about to be the ring of before must not be handed out.
+		c.pool.take(out.previous)
+		out.ring, out.err = c.pool.place(t.now)
+		c.pool.give(out.previous)
+	}
+	for i, w := range t.now.weights {
+		if w == leaving && h.now.live(uint16(i)) > 0 {
+			out.left = append(out.left, c.v.names[i])
+		}
+	}
+	return out
+}
+
+// built is the ring of shares, as if nothing had been before.
+func (c *change) built(shares []resource.Share) (r ring, err error) {
+	r.weights = make([]uint8, c.v.Capacity().Backends)
+	if r.slots, err = c.d.slotsOf(c.v, shares); err != nil {
+		return r, err
+	}
+	for _, s := range shares {
+		r.weights[c.v.indexes[s.Backend]] = s.Weight
+	}
+	return r, nil
+}
+
+// history is where flows are before a turn, and the buffer that says so; no
+// buffer where it says otherwise.
+func (c *change) history(k turning, next ring) (h history, base uint16, err error) {
+	if !c.v.has(k.now) {
+		return history{now: nothing(next)}, plane.NoRing, nil
+	}
+	is, err := c.pool.read(k.now)
+	if err != nil {
+		return h, 0, err
+	}
+	base = k.now
+	if !c.pool.intact(k.now) {
+		is, base = c.mended(is, next), plane.NoRing
+	}
+	if k.open {
+		h.was, err = c.pool.read(k.was)
+	} else {
+		is = is.settle()
+	}
+	h.now = is
+	return h, base, err
+}
+
+// nothing is a ring without backends.
+func nothing(like ring) ring {
+	r := ring{make([]uint16, len(like.slots)), make([]uint8, len(like.weights))}
+	for i := range r.slots {
+		r.slots[i] = owner
+	}
+	return r
+}
+
+// mended is a ring that others changed, as flows of before went by it: that
+// which is wanted, or that of its weights, whichever it comes from.
+func (c *change) mended(is, next ring) ring {
+	right := next.slots
+	if differing(is.slots, next.slots) > 0 {
+		shares, _ := c.v.sharesOf(is)
+		if built, err := c.d.slotsOf(c.v, shares); err == nil {
+			right = built
+		}
+	}
+	out := ring{slices.Clone(is.slots), is.weights}
+	for i := range out.slots {
+		out.slots[i] = out.slots[i]&moved | right[i]
+	}
+	return out
+}
+
+// flushedBy are the backends that a VIP lets keep no flow, sorted: those it
+// names, and those that left and have no time to drain.
+func flushedBy(v resource.VIP) []string {
+	serves := map[string]bool{}
+	for _, s := range v.Shares {
+		serves[s.Backend] = true
+	}
+	cut := slices.Clone(v.Flush)
+	for _, p := range v.Pools {
+		for _, m := range p.Members {
+			if m.Drain == 0 {
+				cut = append(cut, m.Backend)
+			}
+		}
+	}
+	cut = slices.DeleteFunc(cut, func(b string) bool { return serves[b] })
+	slices.Sort(cut)
+	return slices.Compact(cut)
+}
+
+// goesOn reports a window that is open and not at its end.
+func (c *change) goesOn(s plane.Service) bool {
+	return s.Open() && c.v.has(s.Previous) && now(unix.CLOCK_BOOTTIME) < s.Until
+}
+
+// until is the end of a service's window, where a turn let flows stay.
+func (c *change) until(s plane.Service, to resource.VIP, t turned) time.Duration {
+	end := deadline(window(to, t.left))
+	if c.goesOn(s) {
+		return max(end, s.Until)
+	}
+	return end
+}
