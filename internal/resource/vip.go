@@ -2,6 +2,7 @@ package resource
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -182,6 +183,65 @@ func (v VIP) Fields() []Field {
 	}
 	f.add("damage", strings.Join(v.Seen.Damage, ", "))
 	return f
+}
+
+// Summary tells the changes of shares by the names of backends, as in web3 100
+// -> 0, before those of all else.
+func (v VIP) Summary(from, to Resource) string {
+	was, had := from.(VIP)
+	next, stays := to.(VIP)
+	if !had || !stays {
+		shown := next
+		if !stays {
+			shown = was
+		}
+		return shown.text()
+	}
+	parts := shareChanges(was.Shares, next.Shares)
+	was.Shares, next.Shares = nil, nil
+	for _, c := range Changes(was, next) {
+		if c.Name == "damage" {
+			parts = append(parts, was.Seen.Damage...)
+			continue
+		}
+		parts = append(parts, strings.TrimSpace(fmt.Sprintf("%s %s -> %s", c.Name, c.From, c.To)))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// text is what it answers for, and how many share it.
+func (v VIP) text() string {
+	ports := joined(v.Ports)
+	if ports == "" {
+		ports = "all packets"
+	}
+	return fmt.Sprintf("%s  %s  %s", joined(v.Addresses), ports, plural(len(v.Shares), "backend", "backends"))
+}
+
+// shareChanges lists the backends whose share differs, by the names in YAML.
+func shareChanges(was, next []Share) (out []string) {
+	weights := func(shares []Share) map[string]uint8 {
+		m := make(map[string]uint8, len(shares))
+		for _, s := range shares {
+			m[s.Backend] = s.Weight
+		}
+		return m
+	}
+	before, after := weights(was), weights(next)
+	keys := slices.Collect(maps.Keys(before))
+	for k := range after {
+		if _, ok := before[k]; !ok {
+			keys = append(keys, k)
+		}
+	}
+	slices.Sort(keys)
+	for _, k := range keys {
+		if before[k] != after[k] {
+			name, _, _ := strings.Cut(k, "/")
+			out = append(out, fmt.Sprintf("%s %d -> %d", name, before[k], after[k]))
+		}
+	}
+	return out
 }
 
 func joined[T fmt.Stringer](all []T) string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -11,7 +12,11 @@ import (
 
 // Ear is a socket for events. It is in the runtime's poller: the next event may
 // be hours away.
-type Ear struct{ *socket }
+type Ear struct {
+	*socket
+	// Idle is after how long Listen settles though nothing was heard; 0: never.
+	Idle time.Duration
+}
 
 // Hear opens a socket for the events of some multicast groups, a mask, in the
 // network namespace of the calling thread.
@@ -20,7 +25,7 @@ func Hear(groups uint32) (*Ear, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Ear{s}, nil
+	return &Ear{socket: s}, nil
 }
 
 // Listen reads events until the context ends, which returns nil. After each
@@ -30,9 +35,9 @@ func (e *Ear) Listen(ctx context.Context, see func(Message), lost, settled func(
 	stop := context.AfterFunc(ctx, func() { _ = e.file.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	for ctx.Err() == nil {
-		err := e.listenOnce(see)
+		err := e.listenOnce(ctx, see)
 		switch {
-		case err == nil:
+		case err == nil, e.Idle > 0 && errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil:
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, unix.ENOBUFS):
@@ -46,7 +51,12 @@ func (e *Ear) Listen(ctx context.Context, see func(Message), lost, settled func(
 }
 
 // listenOnce waits for events and reads all that there are, but not for ever.
-func (e *Ear) listenOnce(see func(Message)) error {
+func (e *Ear) listenOnce(ctx context.Context, see func(Message)) error {
+	if e.Idle > 0 {
+		if err := e.file.SetReadDeadline(time.Now().Add(e.Idle)); err != nil || ctx.Err() != nil {
+			return err // the end of the context may have set it before
+		}
+	}
 	for i := range 256 {
 		buf, err := e.receive(func(err error) bool { return i > 0 || err != unix.EAGAIN && err != unix.EINTR })
 		if errors.Is(err, unix.EAGAIN) {
