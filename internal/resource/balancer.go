@@ -3,6 +3,7 @@ package resource
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -85,5 +86,6 @@ func (b Balancer) Fields() []Field {
 		f.add("source ipv6", b.Source6.String())
 	}
 	f.add("udp-idle", b.UDPIdle.String())
+	f.add("damage", strings.Join(b.Damage, ", "))
 	return f
 }

@@ -51,12 +51,10 @@ func (c *change) putBalancer(op diff.Op) error {
 		return c.d.create(to)
 	}
 	c.rewrite = true
-	if len(damage) > 0 {
-		if err := c.d.pinAgain(); err != nil {
-			return err
-		}
+	if err := p.SetSettings(settingsOf(to)); err != nil || len(damage) == 0 {
+		return err
 	}
-	return p.SetSettings(settingsOf(to))
+	return c.d.pinAgain()
 }
 
 func (d *Driver) create(to resource.Balancer) error {
