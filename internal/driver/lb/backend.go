@@ -71,25 +71,20 @@ func seenOf(i uint16, is plane.Backend, h hop) resource.BackendSeen {
 	return s
 }
 
-// record is what the record of a backend is to be. One whose neighbour is being
-// asked keeps the address that it has: to an old address some packets may get,
-// to none none.
+// record is what the record of a backend is to be. While its next hop is being
+// asked it stays as it is: by the old way some packets may get there, by none
+// none.
 func record(named, is plane.Backend, h hop) plane.Backend {
 	r := named
 	r.Valid, r.Next = false, plane.Next{}
-	if h.why != nil {
-		return r
-	}
-	next := plane.Next{
-		Ifindex: h.index, VLAN: h.vlan, SrcMAC: h.src, DstMAC: h.dst, MTU: uint16(min(h.mtu, math.MaxUint16)), Source: h.source,
-	}
-	if !h.answers() {
-		if h.failed() || !is.Valid || is.Next.Ifindex != h.index || is.Next.VLAN != h.vlan {
-			return r
+	switch {
+	case h.answers():
+		r.Valid, r.Next = true, plane.Next{
+			Ifindex: h.index, VLAN: h.vlan, SrcMAC: h.src, DstMAC: h.dst, MTU: uint16(min(h.mtu, math.MaxUint16)), Source: h.source,
 		}
-		next.DstMAC = is.Next.DstMAC
+	case h.why == nil && !h.failed() && is.Valid:
+		r.Valid, r.Next = true, is.Next
 	}
-	r.Valid, r.Next = true, next
 	return r
 }
 
@@ -103,7 +98,7 @@ func (d *Driver) damage(p *plane.Plane, i uint16, is, want plane.Backend, h hop)
 		say("%s on %s does not answer", h.next.addr, h.link)
 	case !is.Valid && want.Valid:
 		say("%s on %s has %s", h.next.addr, h.link, h.dst)
-	case is.Valid:
+	case is.Valid && h.answers():
 		damage = differences(is.Next, want.Next, h)
 	}
 	if len(damage) == 0 && !p.Holds(i, want) {
