@@ -194,3 +194,6 @@ func text(p diff.Plan) string {
 	}
 	return w.String()
 }
+
+// observedAll asks for counters too.
+var observedAll = observed.Query{All: true}
