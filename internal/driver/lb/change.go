@@ -117,41 +117,55 @@ func (c *change) begin() error {
 	return nil
 }
 
-// putAll does the operations on backends, VIPs and drains. Records go before
-// the rings that name them, those before the services, and the VIP table comes
-// last; flows are forgotten once nobody makes new ones.
+// putAll does the operations on backends, VIPs and drains, step by step.
 func (c *change) putAll() {
-	if err := c.putBackends(); err != nil {
-		c.failAll(err)
-		return
-	}
-	if err := c.forgetOver(); err != nil {
-		c.failAll(err)
-		return
-	}
-	c.each(resource.KindVIP, false, c.putVIP)
-	c.each(resource.KindDrain, true, c.endDrain)
-	c.each(resource.KindVIP, true, c.unclaim)
-	c.putClaims()
-	c.each(resource.KindVIP, true, c.removeVIP)
-	c.each(resource.KindBackend, true, c.doomBackend)
-	c.finish()
-}
-
-// finish forgets the doomed flows, and does what had to wait for that.
-func (c *change) finish() {
-	err := c.forget(c.doomed)
-	for _, do := range c.after {
-		if err == nil {
-			err = do()
+	for _, step := range c.steps() {
+		if err := step(); err != nil {
+			c.failAll(err)
+			return
 		}
 	}
-	if c.ways && err == nil {
-		err = c.d.releaseUnneeded(c.ctx, c.v.Plane)
+}
+
+// steps are in the order in which no packet meets what is not there: records go
+// before the rings that name them, those before the services, and the VIP table
+// comes last. Flows are forgotten once nobody makes new ones, and what they went
+// by goes after them. Whoever is stopped between two steps leaves what the next
+// look tells as damage, or does not see.
+func (c *change) steps() []func() error {
+	kind := func(k resource.Kind, removes bool, do func(diff.Op) error) func() error {
+		return func() error { c.each(k, removes, do); return nil }
 	}
-	if err != nil {
-		c.failAll(err)
+	return []func() error{
+		c.putBackends,
+		c.forgetOver,
+		kind(resource.KindVIP, false, c.putVIP),
+		kind(resource.KindDrain, true, c.endDrain),
+		kind(resource.KindVIP, true, c.unclaim),
+		c.putClaims,
+		kind(resource.KindVIP, true, c.removeVIP),
+		kind(resource.KindBackend, true, c.doomBackend),
+		func() error { return c.forget(c.doomed) },
+		c.finish,
+		c.releaseNeighbours,
 	}
+}
+
+// finish does what had to wait until flows are forgotten.
+func (c *change) finish() error {
+	for _, do := range c.after {
+		if err := do(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *change) releaseNeighbours() error {
+	if !c.ways {
+		return nil
+	}
+	return c.d.releaseUnneeded(c.ctx, c.v.Plane)
 }
 
 func (c *change) forget(d doomed) error {
@@ -165,9 +179,9 @@ func (c *change) forget(d doomed) error {
 }
 
 // putClaims writes the VIP table, once for all.
-func (c *change) putClaims() {
+func (c *change) putClaims() error {
 	if len(c.claims) == 0 && !c.rewrite {
-		return
+		return nil
 	}
 	var all []plane.Claim
 	for i, s := range c.v.services {
@@ -183,4 +197,5 @@ func (c *change) putClaims() {
 			c.errs[i] = fmt.Errorf("write the VIP table: %w", err)
 		}
 	}
+	return nil
 }
