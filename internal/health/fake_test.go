@@ -13,7 +13,6 @@ import (
 
 // backends are targets in memory: what each answers, and when it was asked.
 type backends struct {
-	t     *testing.T
 	begin time.Time
 
 	mu      sync.Mutex
@@ -43,6 +42,14 @@ func (b *backends) prepare(address netip.Addr, _ Check, _ *pingers) probe {
 		b.mu.Unlock()
 		return answer(address, n)
 	}
+}
+
+// hang makes them answer nothing from now on.
+func (b *backends) hang() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.waiting = func(ctx context.Context) { <-ctx.Done() }
+	b.answer = scripted("-")
 }
 
 func (b *backends) Probed(_ Type, c Code, _ time.Duration) {
@@ -85,7 +92,7 @@ func scripted(script string) func(netip.Addr, int) error {
 // after f.
 func watch(t *testing.T, c Config, f func(*Monitor, *backends)) {
 	synctest.Test(t, func(t *testing.T) {
-		b := &backends{t: t, begin: time.Now(), answer: scripted("+"), asked: make(map[netip.Addr][]time.Duration), probed: make(map[Code]int)}
+		b := &backends{begin: time.Now(), answer: scripted("+"), asked: make(map[netip.Addr][]time.Duration), probed: make(map[Code]int)}
 		c.Observer = b
 		m := New(c)
 		m.prepare = b.prepare

@@ -201,3 +201,50 @@ func TestHTTPConnectsAnew(t *testing.T) {
 		t.Errorf("5 probes made %d connections", n)
 	}
 }
+
+// endless is a server that says something, and then the same again for ever.
+type endless struct {
+	first, again []byte
+	read         int
+}
+
+func (e *endless) Write(b []byte) (int, error) { return len(b), nil }
+
+func (e *endless) Read(b []byte) (int, error) {
+	if len(e.first) == 0 {
+		if e.first = e.again; len(e.again) == 0 {
+			return 0, io.EOF
+		}
+	}
+	n := copy(b, e.first)
+	e.first = e.first[n:]
+	e.read += n
+	return n, nil
+}
+
+// Whatever a server says, for however long: there is a verdict about the server,
+// and an end to reading.
+func FuzzResponse(f *testing.F) {
+	f.Add([]byte("HTTP/1.1 200 OK\r\n\r\nok"), []byte(""))
+	f.Add([]byte("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"), []byte("no"))
+	f.Add([]byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"), []byte("1;a=b\r\nx\r\n"))
+	f.Add([]byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"), []byte("A: b\r\n"))
+	f.Add([]byte(""), []byte("HTTP/1.1 100 Continue\r\n\r\n"))
+	c := Check{Type: HTTP, Port: 80, HTTP: Request{Body: "ok"}}.Defaults()
+	h, err := newExchange(loopback, c)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, first, again []byte) {
+		server := &endless{first: first, again: again}
+		code, detail := outcome(h.exchange(server))
+		switch code {
+		case OK, BadProtocol, BadStatus, BadBody:
+		default:
+			t.Errorf("%v %q", code, detail)
+		}
+		if most := maxHeader + 2*maxBody; server.read > most {
+			t.Errorf("%d bytes were read, want at most %d", server.read, most)
+		}
+	})
+}

@@ -300,7 +300,7 @@ func TestPingEndsWithItsTarget(t *testing.T) {
 	if err := ask(ctx, begin.Add(time.Minute)); err == nil {
 		t.Error("a success")
 	}
-	if took := time.Since(begin); took > time.Second {
+	if took := time.Since(begin); took > late {
 		t.Errorf("ended after %v", took)
 	}
 }

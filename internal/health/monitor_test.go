@@ -18,12 +18,9 @@ func TestStates(t *testing.T) {
 	watch(t, Config{}, func(m *Monitor, b *backends) {
 		b.answer = scripted("++----++")
 		m.Set(many(1, timed))
-		s := one(t, m)
-		if s.State != Unknown || s.Last != (Result{}) || s.History != nil || s.ID != "web0000" || s.Address != host(0) || s.Type != TCP {
-			t.Errorf("before the first probe: %+v", s)
-		}
 		pass(time.Millisecond)
-		if s = one(t, m); s.State != Up || s.Last.Code != OK || s.Since.Mono != 0 {
+		s := one(t, m)
+		if s.State != Up || s.Last.Code != OK || s.Since.Mono != 0 {
 			t.Errorf("after the first probe: %+v", s)
 		}
 		pass(5 * time.Second) // failures at 4.0, 4.5 and 5.0 s
@@ -44,6 +41,15 @@ func TestStates(t *testing.T) {
 			t.Errorf("observed %v", b.probed)
 		}
 	})
+}
+
+func TestStateBeforeTheFirstProbe(t *testing.T) {
+	m := New(Config{})
+	m.Set(many(1, timed))
+	s := one(t, m)
+	if s.State != Unknown || s.Last != (Result{}) || s.History != nil || s.ID != "web0000" || s.Address != host(0) || s.Type != TCP {
+		t.Errorf("%+v", s)
+	}
 }
 
 // A host that cannot ask takes nobody out, for however long.
@@ -114,6 +120,7 @@ func TestAnotherCheckKeepsTheState(t *testing.T) {
 			before := one(t, m)
 			other := timed
 			other.Type, other.Fall, other.Rise = HTTP, 7, 5
+			b.hang()
 			m.Set(many(1, other))
 			s := one(t, m)
 			if s.State != want || s.Since != before.Since || len(s.History) != len(before.History) || s.Last != before.Last {
@@ -154,6 +161,7 @@ func TestAnotherAddressBeginsAnew(t *testing.T) {
 		pass(time.Second)
 		moved := many(1, timed)
 		moved[0].Address = host(7)
+		b.hang()
 		m.Set(moved)
 		if s := one(t, m); s.State != Unknown || s.Since.Mono != time.Second || s.History != nil || s.Last != (Result{}) || s.Address != host(7) {
 			t.Errorf("%+v", s)
@@ -290,10 +298,7 @@ func TestWhatWasKnownOutlivesRun(t *testing.T) {
 		m.Set(many(3, timed)) // before Run is as good
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, func() {
-			b.mu.Lock()
-			defer b.mu.Unlock()
-			b.waiting = func(ctx context.Context) { <-ctx.Done() }
-			b.answer = scripted("-")
+			b.hang()
 		})
 		time.AfterFunc(3*time.Second, cancel)
 		if err := m.Run(ctx); err != nil {
