@@ -200,27 +200,31 @@ func (p *pinger) forget(seq uint16) {
 	delete(p.waiting, seq)
 }
 
-// read takes in replies until the socket is closed.
+// read takes in replies until the socket is closed or broken.
 func (p *pinger) read() {
 	defer p.end()
-	raw, err := p.file.SyscallConn()
-	if err != nil {
-		return
-	}
-	var packet [256]byte // a reply that is longer is none of ours, but for its tail
+	var packet [256]byte // a reply to us is shorter
 	for {
-		var n int
-		var from unix.Sockaddr
-		var fault error
-		err := raw.Read(func(fd uintptr) bool {
-			n, from, fault = unix.Recvfrom(int(fd), packet[:], unix.MSG_DONTWAIT)
-			return !errors.Is(fault, unix.EAGAIN)
-		})
-		if err != nil || fault != nil {
+		n, from, err := receive(p.file, packet[:])
+		if err != nil {
 			return
 		}
 		p.take(packet[:n], addressOf(from))
 	}
+}
+
+// receive waits for a packet.
+func receive(file *os.File, packet []byte) (n int, from unix.Sockaddr, err error) {
+	raw, err := file.SyscallConn()
+	if err != nil {
+		return 0, nil, err
+	}
+	var fault error
+	err = raw.Read(func(fd uintptr) bool {
+		n, from, fault = unix.Recvfrom(int(fd), packet, unix.MSG_DONTWAIT)
+		return !errors.Is(fault, unix.EAGAIN)
+	})
+	return n, from, errors.Join(err, fault)
 }
 
 // take finds who waits for a reply. A second one of the same request finds

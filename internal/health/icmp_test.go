@@ -2,11 +2,13 @@ package health
 
 import (
 	"context"
+	"encoding/binary"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -265,6 +267,59 @@ func replyTo(p *pinger, seq uint16, nonce uint64) []byte {
 	}
 	b[0] = echoReply4
 	return append([]byte{0x46, 23: 0}, b...) // an IP header with an option
+}
+
+// A target that says everything a thousand times keeps nobody from being heard.
+func TestPingsOutlastAFlood(t *testing.T) {
+	p := newPair(t)
+	p.there.IP("address", "add", "192.0.2.3/24", "dev", "w0")
+	flooded := floodReplies(t, p.there)
+	check := Check{Type: ICMP, Netns: p.here.Name, Timeout: 5 * time.Second}
+	r := newRig(t, lineOf(loopback, check))
+	for end := time.Now().Add(30 * time.Second); flooded.Load() < 20000; {
+		if time.Now().After(end) {
+			t.Fatalf("a flood of %d replies is none", flooded.Load())
+		}
+		for _, to := range []string{"192.0.2.2", "192.0.2.3"} {
+			if err := r.ask(to, check); err != nil {
+				t.Errorf("%s: %v", to, err)
+			}
+		}
+	}
+}
+
+// floodReplies repeats each reply of a namespace, beside its kernel's, and counts
+// them.
+func floodReplies(t *testing.T, ns *testns.NS) *atomic.Int64 {
+	t.Helper()
+	f, err := origin{netns: ns.Name}.open(unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	t.Cleanup(func() { f.Close(); all.Wait() })
+	sent := new(atomic.Int64)
+	all.Go(func() {
+		for packet := make([]byte, 256); ; {
+			n, from, err := receive(f, packet)
+			if err != nil {
+				return
+			}
+			const header = 20
+			echo := packet[header:n]
+			if echo[0] != echoRequest4 {
+				continue
+			}
+			echo[0], echo[2], echo[3] = echoReply4, 0, 0
+			binary.BigEndian.PutUint16(echo[2:], checksum(echo))
+			for range 1000 {
+				if control(f, func(fd int) error { return unix.Sendto(fd, echo, 0, from) }) == nil {
+					sent.Add(1)
+				}
+			}
+		}
+	})
+	return sent
 }
 
 func FuzzReply(f *testing.F) {
