@@ -11,6 +11,7 @@ import (
 	"reconciler/internal/driver"
 	"reconciler/internal/driver/chain"
 	"reconciler/internal/driver/failpoint"
+	"reconciler/internal/driver/lb"
 	"reconciler/internal/driver/netlink"
 	"reconciler/internal/resource"
 	"reconciler/internal/state"
@@ -29,18 +30,19 @@ func openDrivers(at place, s settings, log *slog.Logger) ([]driver.Driver, error
 	if err != nil {
 		return nil, err
 	}
-	chains, err := openChains(at, s, log)
-	if err != nil {
-		return nil, err
-	}
-	return failpoint.Wrap([]driver.Driver{links, chains}, os.Getenv(failpoint.Env))
-}
-
-func openChains(at place, s settings, log *slog.Logger) (*chain.Driver, error) {
 	id, err := state.Namespace()
 	if err != nil {
 		return nil, err
 	}
+	chains, err := openChains(at, id, s, log)
+	if err != nil {
+		return nil, err
+	}
+	balancer := lb.Open(lb.Config{Namespace: id.Name, Cookie: id.Cookie, Log: log})
+	return failpoint.Wrap([]driver.Driver{links, balancer, chains}, os.Getenv(failpoint.Env))
+}
+
+func openChains(at place, id state.Identity, s settings, log *slog.Logger) (*chain.Driver, error) {
 	bypass, err := chain.NewBypass(s.Bypass.Frames, s.Bypass.From)
 	if err != nil {
 		return nil, err
@@ -58,7 +60,7 @@ func openChains(at place, s settings, log *slog.Logger) (*chain.Driver, error) {
 
 // checkers are the same drivers for what is pure of them: they need no host.
 func checkers() []driver.Driver {
-	return []driver.Driver{&netlink.Driver{}, &chain.Driver{}}
+	return []driver.Driver{&netlink.Driver{}, &lb.Driver{}, &chain.Driver{}}
 }
 
 // offline are drivers that look at no host: at the tree, and at objects that
@@ -72,7 +74,7 @@ func offline(at string, s settings) ([]driver.Driver, error) {
 	if at != "" {
 		c.Objects = artifact.At(filepath.Join(at, "objects"), artifact.Options{})
 	}
-	return []driver.Driver{&netlink.Driver{}, chain.Open(c)}, nil
+	return []driver.Driver{&netlink.Driver{}, &lb.Driver{}, chain.Open(c)}, nil
 }
 
 // fetch brings what a set is made of to this host. What cannot be had is told
