@@ -44,7 +44,8 @@ type backend struct {
 	table      uint32
 	labels     []resource.Label
 	drains     []resource.DrainOrder
-	later      string // what cannot be applied of it; empty for nothing
+	later      string         // what cannot be applied of it; empty for nothing
+	records    map[way]string // names of their keys
 }
 
 // maxServiceName is what a record of the dataplane has room for.
@@ -66,7 +67,7 @@ func (b *builder) serviceName(what string, at strict.Child) {
 }
 
 func (b *builder) backend(name string, at strict.Child, y *backendYAML) *backend {
-	k := &backend{name: name, yaml: y, at: at}
+	k := &backend{name: name, yaml: y, at: at, records: make(map[way]string)}
 	if y.Address.Given() && y.At().Get("addresses") != nil && y.Addresses != nil {
 		b.fault(y.Address.At(), "two-ways", "address stands in place of addresses, not beside them")
 	}
@@ -143,20 +144,27 @@ func (k *backend) serves(f resource.Family, encap string) (netip.Addr, bool) {
 	return k.ipv6, k.ipv6.IsValid()
 }
 
+// way is how a VIP gets to a backend.
+type way struct {
+	address netip.Addr
+	encap   resource.Encap
+}
+
 // record adds a way in which a VIP uses a backend, and returns the name of its
 // key.
-func (b *builder) record(k *backend, a netip.Addr, encap resource.Encap) string {
+func (b *builder) record(k *backend, w way) string {
+	if name, ok := k.records[w]; ok {
+		return name
+	}
 	y := k.yaml
 	one := resource.Backend{
-		Name: k.name, Address: a, Encap: encap, Table: k.table, Description: y.Description.Val, Labels: k.labels,
-		Check: k.check.of(a), Disabled: !y.Enabled.Or(true), Flush: y.Flush.Val, Drains: k.drains,
+		Name: k.name, Address: w.address, Encap: w.encap, Table: k.table, Description: y.Description.Val, Labels: k.labels,
+		Check: k.check.of(w.address), Disabled: !y.Enabled.Or(true), Flush: y.Flush.Val, Drains: k.drains,
 	}
-	key := one.Key()
-	if !b.lb.records[key] {
-		b.lb.records[key] = true
-		if b.around.balancer != nil {
-			b.add(one, declared(k.at))
-		}
+	if b.around.balancer != nil {
+		b.add(one, declared(k.at))
 	}
-	return key.Name
+	b.lb.records++
+	k.records[w] = one.Key().Name
+	return k.records[w]
 }

@@ -67,7 +67,10 @@ type balancing struct {
 	blocks    []netip.Prefix // addresses of VIPs
 	announced map[netip.Addr]declaredAddress
 	expanded  int // addresses, each as often as it is declared
-	records   map[resource.Key]bool
+	members   int // backends, each as often as it is looked at for a VIP
+	known     int // pools, those of VIPs included
+	seats     map[seatKey]seating
+	records   int                      // of backends
 	outer     map[resource.Family]bool // of tunnels in use
 	told      map[strict.Pos]bool      // members and pools that are reported
 }
@@ -77,7 +80,7 @@ func (b *builder) readBalancer() {
 	l := &b.lb
 	*l = balancing{
 		checks: make(map[string]*healthcheck), backends: make(map[string]*backend), pools: make(map[string]*pool),
-		announced: make(map[netip.Addr]declaredAddress), records: make(map[resource.Key]bool), outer: make(map[resource.Family]bool),
+		seats: make(map[seatKey]seating), announced: make(map[netip.Addr]declaredAddress), outer: make(map[resource.Family]bool),
 		told: make(map[strict.Pos]bool),
 	}
 	if b.doc.LB != nil {
@@ -185,7 +188,7 @@ func (b *builder) checkSizes() {
 	if n := distinct(l.blocks); n > int(l.sizes.VIPs) {
 		b.fault(b.sizeAt(l.yaml.MaxVIPs), "too-many", "%d addresses of VIPs, and max-vips is %d", n, l.sizes.VIPs)
 	}
-	if n := len(l.records); n > int(l.sizes.Backends) {
+	if n := l.records; n > int(l.sizes.Backends) {
 		b.fault(b.sizeAt(l.yaml.MaxBackends), "too-many", "%d backends, each counted for its addresses and encapsulations, and max-backends is %d",
 			n, l.sizes.Backends)
 	}

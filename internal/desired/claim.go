@@ -19,8 +19,13 @@ type claim struct {
 	order  int // in which it was declared
 }
 
-// maxExpanded bounds the addresses of all VIPs, each as often as it is declared.
-const maxExpanded = 1 << 20
+// Bounds of all VIPs together, each address and backend as often as VIPs have
+// it: what few lines can make of each other.
+const (
+	maxExpanded = 1 << 20 // addresses
+	maxClaims   = 1 << 20 // addresses and prefixes, with their ports
+	maxMembers  = 1 << 20 // backends
+)
 
 // vipAddresses are the addresses of a VIP, sorted.
 func (b *builder) vipAddresses(name string, at strict.Child, y *vipYAML, ports []resource.ServicePort) []netip.Addr {
@@ -42,6 +47,10 @@ func (b *builder) vipAddresses(name string, at strict.Child, y *vipYAML, ports [
 		p, ok := v.Get()
 		if !ok || !b.fitsVIPs(netip.Prefix(p), v.At()) {
 			continue
+		}
+		if len(b.lb.claims)+len(ports) > maxClaims {
+			b.fault(v.At(), "too-many", "more than %d addresses with their ports in all VIPs together", maxClaims)
+			break
 		}
 		b.claimPackets(netip.Prefix(p), name, ports, v.At())
 		b.lb.blocks = append(b.lb.blocks, netip.Prefix(p))

@@ -1,6 +1,8 @@
 package desired
 
 import (
+	"strconv"
+
 	"reconciler/internal/resource"
 	"reconciler/internal/strict"
 )
@@ -28,6 +30,7 @@ const defaultWeight = 100
 
 // pool is a set of backends that are declared.
 type pool struct {
+	id      string // another one for each
 	name    string
 	at      strict.Child
 	members []member
@@ -48,7 +51,8 @@ func (b *builder) readPools() {
 
 // pool reads the members of a pool that are declared.
 func (b *builder) pool(name string, at strict.Child, list *strict.Value, members strict.Map[memberYAML]) *pool {
-	p := &pool{name: name, at: at}
+	b.lb.known++
+	p := &pool{id: strconv.Itoa(b.lb.known), name: name, at: at}
 	if list != nil && list.Kind == strict.Mapping && len(members) == 0 {
 		b.fault(list, "empty-pool", "pool %s has no backends", name)
 	}

@@ -81,8 +81,9 @@ func (b *builder) vip(name string, at strict.Child, y *vipYAML) {
 			s.families = append(s.families, f)
 		}
 	}
-	b.checkMembers(&s)
 	driver := y.Driver.Or(b.lb.yaml.Defaults.Driver.Or("xdp"))
+	s.serve = driver == "xdp" && b.around.balancer != nil
+	seats := b.seats(&s)
 	if driver != "xdp" {
 		b.later("driver "+driver+" of vip "+name, declared(at))
 		return
@@ -95,21 +96,25 @@ func (b *builder) vip(name string, at strict.Child, y *vipYAML) {
 		return
 	}
 	for _, f := range s.families {
-		b.vipOf(f, &s, one, addresses)
+		b.vipOf(f, &s, seats, one, addresses)
 	}
 }
 
 // vipOf adds the service of one family.
-func (b *builder) vipOf(f resource.Family, s *service, one resource.VIP, addresses []netip.Addr) {
+func (b *builder) vipOf(f resource.Family, s *service, seats seating, one resource.VIP, addresses []netip.Addr) {
 	one.Family = f
 	for _, a := range addresses {
 		if resource.FamilyOf(a) == f {
 			one.Addresses = append(one.Addresses, a)
 		}
 	}
-	one.Pools = b.poolsFor(f, s)
-	if len(one.Pools) == 0 && s.later {
-		return // what is not applied would leave it without a backend
+	one.Pools = seats.pools[f]
+	switch {
+	case len(one.Pools) > 0:
+	case seats.later:
+		return // what is not applied leaves it without a backend
+	case slices.ContainsFunc(s.pools, func(p *pool) bool { return len(p.members) > 0 }):
+		b.report.WarnKey(s.at, strict.Problemf("no-backend", "no backend can serve the %s addresses of vip %s", f, s.name))
 	}
 	b.lb.made = true
 	b.add(one, declared(s.at))

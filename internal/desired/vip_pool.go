@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"reconciler/internal/resource"
 	"reconciler/internal/strict"
@@ -16,7 +17,21 @@ type service struct {
 	at       strict.Child
 	families []resource.Family // of its addresses
 	pools    []*pool
-	later    bool // a backend of it waits for another version
+	serve    bool // by this build
+}
+
+// seating is what the pools of a VIP are for the packets of its families. VIPs
+// with equal pools and settings share one.
+type seating struct {
+	pools map[resource.Family][]resource.Pool
+	later bool // a backend waits for another version
+}
+
+// seatKey is all that a seating is made of.
+type seatKey struct {
+	pools, families, encap string
+	drain, slowStart       time.Duration
+	serve                  bool
 }
 
 // poolsOf are the pools of a VIP: those that it names, and its own.
@@ -60,28 +75,72 @@ func (b *builder) poolOf(r *poolRefYAML) *pool {
 	return b.pool(name, at, list, r.Backends)
 }
 
-// encap is how a VIP's packets get to a backend, and who says so.
-func (b *builder) encap(s *service, k *backend) (encap, says string) {
-	for _, by := range []struct {
-		given strict.V[string]
-		who   string
-	}{{k.yaml.Encap, "backend " + k.name}, {s.yaml.Encap, "vip " + s.name}, {b.lb.yaml.Defaults.Encap, "lb.defaults"}} {
-		if by.given.Ok() {
-			return by.given.Val, by.who
+// seats checks the backends of a VIP, and finds their records.
+func (b *builder) seats(s *service) seating {
+	k := b.seatKey(s)
+	if known, ok := b.lb.seats[k]; ok && applied(k.encap) {
+		return known
+	}
+	for _, p := range s.pools {
+		b.lb.members += len(p.members)
+	}
+	if b.lb.members > maxMembers {
+		b.faultKey(s.at, "too-many", "more than %d backends of all VIPs together", maxMembers)
+		return seating{}
+	}
+	b.checkMembers(s, k)
+	out := seating{pools: make(map[resource.Family][]resource.Pool)}
+	if s.serve {
+		for _, f := range s.families {
+			out.pools[f] = b.poolsFor(f, s, k, &out)
 		}
 	}
-	return string(resource.IPIP), ""
+	b.lb.seats[k] = out
+	return out
+}
+
+func (b *builder) seatKey(s *service) seatKey {
+	y, d := s.yaml, &b.lb.yaml.Defaults
+	k := seatKey{
+		encap: y.Encap.Or(d.Encap.Or(string(resource.IPIP))), drain: y.Drain.Or(d.Drain.Or(defaultDrain)),
+		slowStart: y.SlowStart.Or(d.SlowStart.Val), serve: s.serve,
+	}
+	for _, f := range s.families {
+		k.families += string(f) + " "
+	}
+	for _, p := range s.pools {
+		k.pools += p.id + " "
+	}
+	return k
+}
+
+// applied tells encapsulations of this version from those of others.
+func applied(encap string) bool {
+	return encap == string(resource.IPIP) || encap == string(resource.L2DSR)
+}
+
+// encap is how packets get to a backend.
+func (m member) encap(k seatKey) string { return m.yaml.Encap.Or(k.encap) }
+
+// saysEncap is who says so.
+func (m member) saysEncap(s *service) string {
+	switch {
+	case m.yaml.Encap.Ok():
+		return "backend " + m.name
+	case s.yaml.Encap.Ok():
+		return "vip " + s.name
+	}
+	return "lb.defaults"
 }
 
 // checkMembers looks for backends that cannot serve a VIP, or that are one.
-func (b *builder) checkMembers(s *service) {
+func (b *builder) checkMembers(s *service, k seatKey) {
 	seen := make(map[netip.Addr]*backend)
 	for _, p := range s.pools {
 		for _, m := range p.members {
-			encap, _ := b.encap(s, m.backend)
 			var without []string
 			for _, f := range s.families {
-				a, ok := m.serves(f, encap)
+				a, ok := m.serves(f, m.encap(k))
 				if !ok {
 					without = append(without, string(f))
 					continue
@@ -92,7 +151,7 @@ func (b *builder) checkMembers(s *service) {
 				}
 				seen[a] = m.backend
 			}
-			b.serves(s, m, encap, without)
+			b.serves(s, m, m.encap(k), without)
 		}
 	}
 }
@@ -102,32 +161,41 @@ func (b *builder) serves(s *service, m member, encap string, without []string) {
 	if len(without) == 0 || !m.ipv4.IsValid() && !m.ipv6.IsValid() {
 		return // all is well, or it is told where the backend is declared
 	}
-	missing := strings.Join(without, " and ")
+	p := strict.Problemf("family", "%s has no address that can serve the %s addresses of vip %s by %s",
+		m.name, strings.Join(without, " and "), s.name, encap)
 	if len(without) == len(s.families) {
-		b.faultKey(m.at, "family", "%s has no address that can serve the %s addresses of vip %s by %s", m.name, missing, s.name, encap)
+		b.report.AtKey(m.at, p)
 		return
 	}
 	if !b.lb.told[m.at.KeyPos] {
 		b.lb.told[m.at.KeyPos] = true
-		b.report.WarnKey(m.at, strict.Problemf("family", "%s has no address that can serve the %s addresses of vip %s by %s", m.name, missing, s.name, encap))
+		b.report.WarnKey(m.at, p)
 	}
 }
 
 // poolsFor are the pools of a VIP as far as they serve a family. It adds the
 // records of their backends.
-func (b *builder) poolsFor(f resource.Family, s *service) []resource.Pool {
+func (b *builder) poolsFor(f resource.Family, s *service, k seatKey, seats *seating) []resource.Pool {
 	var out []resource.Pool
 	for _, p := range s.pools {
 		one := resource.Pool{Name: p.name}
 		for _, m := range p.members {
-			if name, ok := b.useBackend(f, s, m); ok {
-				y, d := m.yaml, &b.lb.yaml.Defaults
-				one.Members = append(one.Members, resource.Member{
-					Backend: name, Weight: m.weight,
-					Drain:     y.Drain.Or(s.yaml.Drain.Or(d.Drain.Or(defaultDrain))),
-					SlowStart: y.SlowStart.Or(s.yaml.SlowStart.Or(d.SlowStart.Val)),
-				})
+			a, ok := m.serves(f, m.encap(k))
+			if !ok {
+				continue
 			}
+			if b.waits(s, m, k) {
+				seats.later = true
+				continue
+			}
+			w := way{a, resource.Encap(m.encap(k))}
+			if w.encap == resource.IPIP {
+				b.lb.outer[resource.FamilyOf(a)] = true
+			}
+			one.Members = append(one.Members, resource.Member{
+				Backend: b.record(m.backend, w), Weight: m.weight,
+				Drain: m.yaml.Drain.Or(k.drain), SlowStart: m.yaml.SlowStart.Or(k.slowStart),
+			})
 		}
 		if len(one.Members) == 0 {
 			continue
@@ -136,37 +204,21 @@ func (b *builder) poolsFor(f resource.Family, s *service) []resource.Pool {
 		b.checkRing(p, one.Members)
 		out = append(out, one)
 	}
-	if len(out) == 0 && !s.later && slices.ContainsFunc(s.pools, func(p *pool) bool { return len(p.members) > 0 }) {
-		b.report.WarnKey(s.at, strict.Problemf("no-backend", "no backend can serve the %s addresses of vip %s", string(f), s.name))
-	}
 	return out
 }
 
-// useBackend adds the record of a backend for the packets of a family; false if
-// it cannot serve them.
-func (b *builder) useBackend(f resource.Family, s *service, m member) (string, bool) {
-	encap, says := b.encap(s, m.backend)
-	a, ok := m.serves(f, encap)
-	if !ok {
-		return "", false
-	}
-	if encap != string(resource.IPIP) && encap != string(resource.L2DSR) {
-		b.later("encap "+encap+" of "+says, declared(s.at))
-		s.later = true
-		return "", false
-	}
-	if m.later != "" {
+// waits reports a backend of which something is not applied by this version.
+func (b *builder) waits(s *service, m member, k seatKey) bool {
+	c, encap := m.check, m.encap(k)
+	switch {
+	case !applied(encap):
+		b.later("encap "+encap+" of "+m.saysEncap(s), declared(s.at))
+	case m.later != "":
 		b.later(m.later+" of backend "+m.name, declared(m.at))
-		s.later = true
-		return "", false
-	}
-	if c := m.check; c != nil && c.later != "" {
+	case c != nil && c.later != "":
 		b.later(c.later+" of healthcheck "+c.one.Name, c.yaml.At())
-		s.later = true
-		return "", false
+	default:
+		return false
 	}
-	if encap == string(resource.IPIP) {
-		b.lb.outer[resource.FamilyOf(a)] = true
-	}
-	return b.record(m.backend, a, resource.Encap(encap)), true
+	return true
 }
