@@ -3,6 +3,8 @@ package desired
 import (
 	"fmt"
 	"maps"
+	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -197,5 +199,23 @@ func BenchmarkLoad2000VIPs(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		mustLoad(b, tree)
+	}
+}
+
+// TestVIPExample: what is shown to users is nothing to warn of.
+func TestVIPExample(t *testing.T) {
+	content, err := os.ReadFile("../../examples/vips.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := mustLoad(t, flat(string(content)))
+	for _, w := range d.Warnings {
+		t.Error(w)
+	}
+	for _, k := range []resource.Key{resource.BalancerKey(), resource.VIPKey("www", resource.IPv4), resource.VIPKey("www", resource.IPv6),
+		resource.BackendKey("sorry", netip.MustParseAddr("2001:db8::99"), resource.IPIP)} {
+		if !d.Want.Has(k) {
+			t.Errorf("there is no %s", k)
+		}
 	}
 }
