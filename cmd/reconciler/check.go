@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -104,7 +105,7 @@ func (c *cli) check(path string, o checkOptions) error {
 // checkTree finds all faults: those of the language, and what the drivers say
 // about what is declared for each host. Errors come first, then by place.
 func checkTree(tree source.Tree, o checkOptions) []*strict.Fault {
-	options := desired.Options{Host: o.host, Version: version}
+	options := desired.Options{Host: o.host, Version: version, Now: time.Now()}
 	d, err := desired.Check(tree.FS(), options)
 	faults := faultsOf(err)
 	if d == nil {

@@ -21,7 +21,7 @@ type checkYAML struct {
 	FastInterval strict.V[time.Duration] `yaml:"fast-interval" min:"10" max:"3600000" doc:"While it is not yet clear. Default: interval."`
 	DownInterval strict.V[time.Duration] `yaml:"down-interval" min:"10" max:"3600000" doc:"While it is down. Default: interval."`
 	Timeout      strict.V[time.Duration] `yaml:"timeout" min:"1" max:"3600000" doc:"Of a whole probe. Default: interval, 1s at most."`
-	Jitter       strict.V[permille]      `yaml:"jitter" doc:"By which each interval is longer or shorter; 50% at most. Default 10%."`
+	Jitter       strict.V[permille]      `yaml:"jitter" doc:"By which each interval is longer or shorter; 50% at most. Default 5%."`
 	Rise         strict.V[uint16]        `yaml:"rise" min:"1" max:"255" doc:"Good probes in a row that take it up. Default 2."`
 	Fall         strict.V[uint16]        `yaml:"fall" min:"1" max:"255" doc:"Bad probes in a row that take it down. Default 3."`
 	Source       *sourceYAML             `yaml:"source" doc:"Where probes come from: an address, or one of each family."`
@@ -70,7 +70,7 @@ func (c *healthcheck) of(a netip.Addr) resource.Check {
 const (
 	defaultInterval = 2 * time.Second
 	maxTimeout      = time.Second // where none is given
-	defaultJitter   = 100         // permille
+	defaultJitter   = 50          // permille: enough to keep checks of many backends apart
 	maxJitter       = 500
 	defaultRise     = 2
 	defaultFall     = 3
@@ -90,7 +90,7 @@ func (b *builder) readCheck(name string, y *checkYAML) *healthcheck {
 	c := &healthcheck{yaml: y, source: b.sources(y.Source), one: resource.Check{
 		Name: name, Type: resource.CheckType(y.Type.Val), Port: y.Port.Or(wellKnownPort(y.Type.Val)), HTTP: y.request(),
 		Interval: every, FastInterval: y.FastInterval.Or(every), DownInterval: y.DownInterval.Or(every),
-		Timeout: y.Timeout.Or(min(every, maxTimeout)), Jitter: uint16(y.Jitter.Or(defaultJitter)), Rise: y.Rise.Or(defaultRise), Fall: y.Fall.Or(defaultFall),
+		Timeout: y.Timeout.Or(min(every, maxTimeout)), Jitter: uint16(y.Jitter.Or(defaultJitter) / 10), Rise: y.Rise.Or(defaultRise), Fall: y.Fall.Or(defaultFall),
 		Netns: string(y.Netns.Val), Mark: y.Mark.Val,
 	}}
 	switch {
@@ -166,8 +166,8 @@ func (b *builder) checkCheck(y *checkYAML) {
 			b.fault(v, "bad-status", "no status is well, so no backend ever is")
 		}
 	}
-	if y.Jitter.Ok() && y.Jitter.Val > maxJitter {
-		b.fault(y.Jitter.At(), "out-of-range", "%s is more than 50%%", y.Jitter.At().Text)
+	if y.Jitter.Ok() && (y.Jitter.Val > maxJitter || y.Jitter.Val%10 != 0) {
+		b.fault(y.Jitter.At(), "out-of-range", "%s is no whole number from 0%% to 50%%", y.Jitter.At().Text)
 	}
 	every := y.Interval.Or(defaultInterval)
 	if t, ok := y.Timeout.Get(); ok && t > every {

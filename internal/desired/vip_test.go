@@ -173,7 +173,7 @@ vips:
 
 func TestHealthchecks(t *testing.T) {
 	plain := resource.Check{Name: "c", Type: resource.CheckICMP, Interval: 2 * time.Second, FastInterval: 2 * time.Second, DownInterval: 2 * time.Second,
-		Timeout: time.Second, Jitter: 100, Rise: 2, Fall: 3}
+		Timeout: time.Second, Jitter: 5, Rise: 2, Fall: 3}
 	tcp := plain
 	tcp.Type, tcp.Port, tcp.Source, tcp.Netns, tcp.Mark = resource.CheckTCP, 22, netip.MustParseAddr("10.9.9.9"), "blue", 16
 	quick := plain
@@ -189,6 +189,7 @@ func TestHealthchecks(t *testing.T) {
 		want resource.Check
 	}{
 		{"type: icmp", plain},
+		{"type: icmp, jitter: 5.0%", plain},
 		{"type: icmp, interval: 100ms, down-interval: 5s, rise: 1, fall: 1", quick},
 		{"type: tcp, port: 22, source: 10.9.9.9, netns: blue, mark: 0x10", tcp},
 		{"type: tcp, port: 22, source: {ipv4: 10.9.9.9, ipv6: \"2001:db8::9\"}, netns: blue, mark: 0x10", tcp},

@@ -56,7 +56,7 @@ func targets(want *resource.Set) []health.Target {
 func checkOf(c resource.Check) health.Check {
 	out := health.Check{
 		Port: c.Port, Interval: c.Interval, FastInterval: c.FastInterval, DownInterval: c.DownInterval, Timeout: c.Timeout,
-		Jitter: jitter, Rise: int(c.Rise), Fall: int(c.Fall), Source: c.Source, Netns: c.Netns, Mark: c.Mark,
+		Jitter: int(c.Jitter), Rise: int(c.Rise), Fall: int(c.Fall), Source: c.Source, Netns: c.Netns, Mark: c.Mark,
 	}
 	for _, t := range health.Types() {
 		if t.String() == string(c.Type) {
@@ -69,9 +69,6 @@ func checkOf(c resource.Check) health.Check {
 	}
 	return out
 }
-
-// jitter keeps checks of many backends apart, in percent of an interval.
-const jitter = 5
 
 // statuses reads what desired has checked: "200-299,404".
 func statuses(text string) (set health.StatusSet) {

@@ -28,7 +28,7 @@ type Check struct {
 	FastInterval time.Duration `json:"fast-interval"` // while the counter is on its way; in ns
 	DownInterval time.Duration `json:"down-interval"` // while down; in ns
 	Timeout      time.Duration `json:"timeout"`       // of one probe, all of it; in ns
-	Jitter       uint16        `json:"jitter"`        // by which each interval is longer or shorter; in permille, 500 at most
+	Jitter       uint16        `json:"jitter"`        // by which each interval is longer or shorter; in percent, 50 at most
 	Rise         uint16        `json:"rise"`          // good probes until it is up; 1 at least
 	Fall         uint16        `json:"fall"`          // bad probes until it is down; 1 at least
 
