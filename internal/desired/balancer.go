@@ -1,6 +1,7 @@
 package desired
 
 import (
+	"crypto/sha256"
 	"net/netip"
 	"time"
 
@@ -70,9 +71,10 @@ type balancing struct {
 	members   int // backends, each as often as it is looked at for a VIP
 	known     int // pools, those of VIPs included
 	seats     map[seatKey]seating
-	records   int                      // of backends
-	outer     map[resource.Family]bool // of tunnels in use
-	told      map[strict.Pos]bool      // members and pools that are reported
+	rings     map[[sha256.Size]byte]bool // of first pools
+	records   int                        // of backends
+	outer     map[resource.Family]bool   // of tunnels in use
+	told      map[strict.Pos]bool        // members and pools that are reported
 }
 
 // readBalancer takes over what is said of the balancer as a whole.
@@ -80,7 +82,7 @@ func (b *builder) readBalancer() {
 	l := &b.lb
 	*l = balancing{
 		checks: make(map[string]*healthcheck), backends: make(map[string]*backend), pools: make(map[string]*pool),
-		seats: make(map[seatKey]seating), announced: make(map[netip.Addr]declaredAddress), outer: make(map[resource.Family]bool),
+		seats: make(map[seatKey]seating), rings: make(map[[sha256.Size]byte]bool), announced: make(map[netip.Addr]declaredAddress), outer: make(map[resource.Family]bool),
 		told: make(map[strict.Pos]bool),
 	}
 	if b.doc.LB != nil {
@@ -191,6 +193,9 @@ func (b *builder) checkSizes() {
 	if n := l.records; n > int(l.sizes.Backends) {
 		b.fault(b.sizeAt(l.yaml.MaxBackends), "too-many", "%d backends, each counted for its addresses and encapsulations, and max-backends is %d",
 			n, l.sizes.Backends)
+	}
+	if n := len(l.rings); n > int(l.sizes.Rings) {
+		b.fault(b.sizeAt(l.yaml.MaxRings), "too-many", "%d VIPs with different backends, and max-rings is %d", n, l.sizes.Rings)
 	}
 }
 

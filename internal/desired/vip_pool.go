@@ -1,6 +1,8 @@
 package desired
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -204,7 +206,19 @@ func (b *builder) poolsFor(f resource.Family, s *service, k seatKey, seats *seat
 		b.checkRing(p, one.Members)
 		out = append(out, one)
 	}
+	if len(out) > 0 {
+		b.lb.rings[ringOf(out[0])] = true
+	}
 	return out
+}
+
+// ringOf tells pools apart that cannot share a ring while they serve.
+func ringOf(p resource.Pool) [sha256.Size]byte {
+	h := sha256.New()
+	for _, m := range p.Members {
+		fmt.Fprintln(h, m.Backend, m.Weight)
+	}
+	return [sha256.Size]byte(h.Sum(nil))
 }
 
 // waits reports a backend of which something is not applied by this version.
