@@ -68,6 +68,16 @@ func TestSchemaRefuses(t *testing.T) {
 		"version: 1\nprograms: {a: {object: {file: /a.o}, maps: {m: {entries: [{key: 1}]}}}}",
 		"version: 1\nchains: {a: {xdp-egress: {programs: []}}}",
 		"version: 1\nchains: {a: {xdp-ingress: {programs: [{program: a, proceed-on: [accept]}]}}}",
+		"version: 1\nlb: {ring-size: 65538}",
+		"version: 1\nhealthchecks: {a: {port: 80}}",
+		"version: 1\nhealthchecks: {a: {type: http, http: {status: [99]}}}",
+		"version: 1\nbackends: {a: {address: 10.0.0.1, encap: vxlan}}",
+		"version: 1\npools: {a: {backends: {b: 101}}}",
+		"version: 1\npools: {a: {backends: {b: {wait: 1}}}}",
+		"version: 1\nvips: {a: {address: 192.0.2.1}}",
+		"version: 1\nvips: {a: {address: 192.0.2.1, ports: [443], pools: [p]}}",
+		"version: 1\nvips: {a: {address: 192.0.2.1, pools: [p], guards: {min-healthy: 25}}}",
+		"version: 1\ndrains: {a: {until: \"2030-11-21T06:00:00Z\"}}",
 	} {
 		if err := s.Accepts(t, []byte(text)); err == nil {
 			t.Errorf("accepted: %s", text)

@@ -82,7 +82,7 @@ func (b *builder) vip(name string, at strict.Child, y *vipYAML) {
 		}
 	}
 	driver := y.Driver.Or(b.lb.yaml.Defaults.Driver.Or("xdp"))
-	s.serve = driver == "xdp" && b.around.balancer != nil
+	s.serve = driver == "xdp"
 	seats := b.seats(&s)
 	if driver != "xdp" {
 		b.later("driver "+driver+" of vip "+name, declared(at))
@@ -130,6 +130,9 @@ func (b *builder) later(name string, at *strict.Value) {
 
 // servicePorts are those of a VIP, sorted, each once.
 func (b *builder) servicePorts(y *vipYAML) []resource.ServicePort {
+	if list := y.At().Get("ports"); list != nil && list.Kind == strict.List && len(list.Children) == 0 {
+		b.fault(list, "empty-ports", "the VIP has no ports").Hinted("leave ports out for every packet")
+	}
 	var out []resource.ServicePort
 	first := make(map[servicePort]*strict.Value)
 	for _, v := range y.Ports {

@@ -19,7 +19,7 @@ type service struct {
 	at       strict.Child
 	families []resource.Family // of its addresses
 	pools    []*pool
-	serve    bool // by this build
+	serve    bool // by the driver xdp
 }
 
 // seating is what the pools of a VIP are for the packets of its families. VIPs
