@@ -22,7 +22,8 @@ type balance struct {
 
 	memory    intent.Balanced // of the last decision
 	announced map[resource.Key]intent.Announced
-	since     map[resource.Key]since            // VIPs are as they are
+	since     map[resource.Key]since // VIPs are as they are
+	shown     weighing
 	placed    map[resource.Key][]resource.Share // of VIPs, as they were last seen as wanted
 	last      decided
 }
@@ -62,6 +63,7 @@ func (l *loop) weighAnew(bound, have *resource.Set, now intent.Moment) decided {
 	})
 	b.memory = d
 	l.tellVIPs(d.States)
+	b.shown.tell(d)
 	out, drained := intent.KeepDrains(d.Want, have, now.At)
 	a := intent.Announce(out, have, d.States, b.announced, l.withdrawn(now), now.At)
 	b.announced = a.Memory

@@ -341,6 +341,15 @@ func TestBalanceTellsHowThingsAre(t *testing.T) {
 		if i < 0 || b.VIPs[0].Seats[i].State != "down" || b.VIPs[0].Seats[i].Configured != 100 || b.VIPs[0].Seats[i].Effective != 0 {
 			t.Errorf("seats %+v", b.VIPs[0].Seats)
 		}
+		if up, down := w.gauge("backend_state", "a", "up"), w.gauge("backend_state", "b", "up"); up != 1 || down != 0 {
+			t.Errorf("backend_state is %v of a and %v of b", up, down)
+		}
+		if got := w.gauge("vip_backend_weight", "a", "www"); got != 100 {
+			t.Errorf("vip_backend_weight of a is %v", got)
+		}
+		if got := w.gauge("vip_state", "www", "up"); got != 1 {
+			t.Errorf("vip_state is %v", got)
+		}
 		if len(b.Backends) != 2 || b.Backends[1].State != resource.HealthDown || b.Backends[1].Check != "ok" {
 			t.Errorf("backends %+v", b.Backends)
 		}
@@ -365,4 +374,26 @@ func TestMaxChurnHolds(t *testing.T) {
 		w.wait(time.Second)
 		w.wants("a=100") // health is not judged
 	})
+}
+
+// gauge is the series of a name that has all of some values among its labels.
+func (w *ward) gauge(name string, values ...string) float64 {
+	w.t.Helper()
+	families, err := w.registry.Gather()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			var have []string
+			for _, l := range m.GetLabel() {
+				have = append(have, l.GetValue())
+			}
+			if f.GetName() == prefix+name && !slices.ContainsFunc(values, func(v string) bool { return !slices.Contains(have, v) }) {
+				return m.GetGauge().GetValue()
+			}
+		}
+	}
+	w.t.Fatalf("no series %s of %v", name, values)
+	return 0
 }

@@ -77,7 +77,7 @@ func newLoop(e *Engine, c Config) *loop {
 	l.balance.health = c.Health
 	l.sampling = newSampling(c.Drivers)
 	if c.Registry != nil {
-		c.Registry.MustRegister(l.sampling)
+		c.Registry.MustRegister(l.sampling, &l.balance.shown)
 	}
 	l.trees = trees{snapshots: c.Snapshots, drivers: c.Drivers, options: desired.Options{
 		Host: c.Host, Labels: c.Settings.Labels, Rescue: c.Settings.Rescue, Version: c.Version, Balancer: c.Balancer,
