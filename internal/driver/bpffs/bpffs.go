@@ -140,14 +140,6 @@ func RemoveEmpty(dir string) error {
 	return nil
 }
 
-// Exchange gives two directories each other's name, in one step.
-func Exchange(a, b string) error {
-	if err := unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE); err != nil {
-		return fmt.Errorf("exchange %s and %s: %w", a, b, err)
-	}
-	return nil
-}
-
 // Exists reports whether there is a pin.
 func Exists(path string) bool {
 	_, err := os.Lstat(path)

@@ -3,6 +3,8 @@ package lb
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
 	"slices"
 
 	"reconciler/internal/diff"
@@ -42,35 +44,43 @@ func settingsOf(b resource.Balancer) plane.Settings {
 func (c *change) putBalancer(op diff.Op) error {
 	to := op.To.(resource.Balancer)
 	p, damage, err := c.d.open()
-	switch {
-	case op.Verb == diff.Replace:
+	if op.Verb == diff.Replace || err == nil && p == nil {
 		return c.d.replace(to)
-	case err != nil:
+	}
+	if err != nil {
 		return fmt.Errorf("open the tables: %w", err)
-	case p == nil:
-		return c.d.create(to)
 	}
 	c.rewrite = true
 	if err := p.SetSettings(settingsOf(to)); err != nil || len(damage) == 0 {
 		return err
 	}
-	return c.d.pinAgain()
+	dir := c.d.tables.dir
+	return errors.Join(c.d.pinAgain(), enforce(dir), c.d.removeTables(dir))
 }
 
-func (d *Driver) create(to resource.Balancer) error {
+// prepareTables makes tables that are not there: a program that is prepared
+// looks for them.
+func (d *Driver) prepareTables(c resource.Capacities) error {
 	if err := d.root.Ready(); err != nil {
 		return err
 	}
-	p, err := plane.Create(d.Dir(), capacityOf(to.Capacities))
+	dir := d.dir(c)
+	p, err := plane.Open(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := bpffs.RemoveTree(dir); err != nil {
+			return err
+		}
+		p, err = plane.Create(dir, capacityOf(c))
+	}
 	if err != nil {
 		return err
 	}
-	return errors.Join(p.SetSettings(settingsOf(to)), p.Close())
+	return p.Close()
 }
 
 // pinAgain pins what others unpinned, as long as it is open here.
 func (d *Driver) pinAgain() error {
-	now, err := pinsIn(d.Dir())
+	now, err := pinsIn(d.tables.dir)
 	if err != nil {
 		return err
 	}
@@ -78,29 +88,33 @@ func (d *Driver) pinAgain() error {
 		if slices.ContainsFunc(now, func(n pin) bool { return n.name == p.name }) {
 			continue
 		}
-		if err := d.tables.Map(p.name).Pin(plane.PinPath(d.Dir(), p.name)); err != nil {
-			return fmt.Errorf("pin map %s again: %w", p.name, err)
+		if err := d.tables.Repin(d.tables.dir, p.name); err != nil {
+			return err
 		}
 	}
-	return d.tables.close()
+	return nil
 }
 
 // removeBalancer removes all that is ours.
 func (c *change) removeBalancer(diff.Op) error {
-	return errors.Join(c.d.release(c.ctx, nil), c.d.tables.close(), plane.Remove(c.d.Dir()), plane.Remove(c.d.spare()), c.d.root.Tidy())
+	within := filepath.Join(c.d.root.Dir(), shared)
+	return errors.Join(c.d.release(c.ctx, nil), c.d.removeTables(""), bpffs.RemoveEmpty(within), c.d.root.Tidy())
 }
 
-// spare is where tables stand before they take the place of others.
-func (d *Driver) spare() string { return d.Dir() + "-next" }
-
-// replace makes tables of other capacities, with what is in the old ones, and
-// swaps the two in one step. The program goes on with the old ones until it is
-// loaded anew: what flows it remembers meanwhile is not copied.
+// replace puts tables in force that Prepare made, with what is in the ones
+// before. The program goes on with those until it is loaded anew: what flows it
+// remembers meanwhile is not copied.
 func (d *Driver) replace(to resource.Balancer) error {
-	if err := plane.Remove(d.spare()); err != nil {
+	old, _, err := d.open()
+	var abi *plane.ABIError
+	if err != nil && !errors.As(err, &abi) {
+		return fmt.Errorf("open the tables: %w", err)
+	}
+	if err := d.prepareTables(to.Capacities); err != nil {
 		return err
 	}
-	next, err := plane.Create(d.spare(), capacityOf(to.Capacities))
+	dir := d.dir(to.Capacities)
+	next, err := plane.Open(dir)
 	if err != nil {
 		return err
 	}
@@ -108,18 +122,10 @@ func (d *Driver) replace(to resource.Balancer) error {
 	if err := next.SetSettings(settingsOf(to)); err != nil {
 		return err
 	}
-	old, _, err := d.open()
-	var abi *plane.ABIError
-	if err != nil && !errors.As(err, &abi) {
-		return fmt.Errorf("open the tables: %w", err)
-	}
-	if old != nil {
+	if old != nil && d.tables.dir != dir {
 		if err := d.copyTables(old, next); err != nil {
-			return errors.Join(fmt.Errorf("copy the tables: %w", err), plane.Remove(d.spare()))
+			return fmt.Errorf("copy the tables: %w", err)
 		}
 	}
-	if err := bpffs.Exchange(d.spare(), d.Dir()); err != nil {
-		return err
-	}
-	return errors.Join(d.tables.close(), plane.Remove(d.spare()))
+	return errors.Join(enforce(dir), d.removeTables(dir))
 }

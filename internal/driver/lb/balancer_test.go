@@ -9,7 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"reconciler/internal/diff"
-	"reconciler/internal/driver/bpffs"
 	"reconciler/internal/driver/lb/plane"
 	"reconciler/internal/resource"
 )
@@ -44,9 +43,7 @@ func TestGrowsWithItsFlows(t *testing.T) {
 	if after := n.drainOf("www"); after.Until != before.Until {
 		t.Errorf("the drain ends at %s, it was to end at %s", after.Until, before.Until)
 	}
-	if bpffs.Exists(n.d.spare()) {
-		t.Error("the old tables are left")
-	}
+	n.oneTable()
 }
 
 func TestGrowsItsRings(t *testing.T) {
@@ -78,15 +75,15 @@ func TestShrinksNoFurtherThanWhatIsThere(t *testing.T) {
 // TestWhatIsHalfMadeIsReplaced leaves what a crash leaves.
 func TestWhatIsHalfMadeIsReplaced(t *testing.T) {
 	n, want := serving(t)
-	if _, err := plane.Create(n.d.spare(), capacityOf(balancer().Capacities)); err != nil {
-		t.Fatal(err)
+	for _, left := range []resource.Balancer{larger(2039), larger(1021)} {
+		if err := n.d.prepareTables(left.Capacities); err != nil {
+			t.Fatal(err)
+		}
 	}
 	want[0] = larger(1021)
 	n.settle(want...)
-	if bpffs.Exists(n.d.spare()) {
-		t.Error("tables in the making are left")
-	}
-	if err := os.Remove(plane.PinPath(n.d.Dir(), "lb_control")); err != nil {
+	n.oneTable()
+	if err := os.Remove(plane.PinPath(n.d.tables.dir, "lb_control")); err != nil {
 		t.Fatal(err)
 	}
 	if err := n.d.Close(); err != nil {
@@ -229,5 +226,13 @@ func TestPlanTellsWhatMoves(t *testing.T) {
 		if got := short(d); got != want {
 			t.Errorf("%s, want %s", got, want)
 		}
+	}
+}
+
+// oneTable wants no tables beside those in force.
+func (b *bench) oneTable() {
+	b.t.Helper()
+	if all, err := b.d.dirs(); err != nil || len(all) != 1 {
+		b.t.Errorf("tables in %v, %v", all, err)
 	}
 }

@@ -20,7 +20,7 @@ import (
 // poke changes an element of a pinned map, as a stranger would.
 func (b *bench) poke(name string, index uint32, change func(value []byte)) {
 	b.t.Helper()
-	m, err := ebpf.LoadPinnedMap(plane.PinPath(b.d.Dir(), name), nil)
+	m, err := ebpf.LoadPinnedMap(plane.PinPath(b.d.tables.dir, name), nil)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -78,7 +78,7 @@ func TestDriftIsSeenAndRepaired(t *testing.T) {
 		{"a source", func() { n.poke("lb_backends", 0, func(v []byte) { v[48] ^= 1 }) }, "source 193.0.2.1 -> 192.0.2.1", resource.Key{}},
 		{"the neighbour's entry", func() { n.IP("neigh", "del", "192.0.2.2", "dev", "up0") }, "192.0.2.2 on up0 is not kept fresh", resource.Key{}},
 		{"a pin", func() {
-			if err := os.Remove(plane.PinPath(n.d.Dir(), "lb_flows")); err != nil {
+			if err := os.Remove(plane.PinPath(n.d.tables.dir, "lb_flows")); err != nil {
 				t.Fatal(err)
 			}
 		}, "map lb_flows is no longer pinned", resource.BalancerKey()},

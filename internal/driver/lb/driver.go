@@ -17,7 +17,6 @@ import (
 	"fmt"
 	"hash/maphash"
 	"log/slog"
-	"path/filepath"
 	"sync"
 
 	"reconciler/internal/diff"
@@ -98,9 +97,6 @@ func (d *Driver) Close() error {
 
 // Name is the driver's name in keys.
 func (*Driver) Name() string { return resource.LBDriver }
-
-// Dir is where the maps are pinned, for who loads the program.
-func (d *Driver) Dir() string { return filepath.Join(d.root.Dir(), "lb") }
 
 // Observe reads the balancer of the namespace. Counters, and how many flows a
 // drain keeps, are read where all is asked for.

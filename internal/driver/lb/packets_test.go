@@ -24,7 +24,7 @@ func (b *bench) program() *ebpf.Program {
 	}
 	pinned := map[string]*ebpf.Map{}
 	for name, m := range spec.Maps {
-		p, err := ebpf.LoadPinnedMap(plane.PinPath(b.d.Dir(), name), nil)
+		p, err := ebpf.LoadPinnedMap(plane.PinPath(b.d.tables.dir, name), nil)
 		if err != nil {
 			b.t.Fatal(err)
 		}

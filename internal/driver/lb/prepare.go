@@ -1,9 +1,11 @@
 package lb
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 
+	"reconciler/internal/driver/lb/plane"
 	"reconciler/internal/maglev"
 	"reconciler/internal/resource"
 )
@@ -61,14 +63,15 @@ func (d *Driver) prepareBalancer(to resource.Balancer) error {
 	if err := capacityOf(to.Capacities).Check(); err != nil {
 		return err
 	}
-	if err := d.expect(); err != nil && len(to.Damage) == 0 {
-		d.ahead.ready = false // tables of another version: nothing of them stays
-		d.ahead = ahead{
-			ready: true, backends: map[string]bool{}, vips: map[string]bool{}, addresses: map[netip.Addr]bool{}, rings: map[recipe]bool{},
-		}
+	var abi *plane.ABIError
+	if err := d.expect(); err != nil && !errors.As(err, &abi) { // of tables of another version nothing stays
+		return err
 	}
 	d.ahead.room = to.Capacities
-	return nil
+	if p, _, err := d.open(); err == nil && p != nil && capacitiesOf(p.Capacity()) == to.Capacities {
+		return nil
+	}
+	return d.prepareTables(to.Capacities)
 }
 
 func (d *Driver) prepareBackend(to resource.Backend) error {
