@@ -16,7 +16,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"reconciler/internal/apply"
-	"reconciler/internal/observed"
 	"reconciler/internal/state"
 )
 
@@ -224,7 +223,7 @@ func (l *local) carryOut(ctx context.Context, u apply.Undo) error {
 	const tries = 3
 	var failed error
 	for range tries {
-		have, err := l.planner.Observe(ctx, observed.Query{Around: u.Keys()})
+		have, err := l.planner.Observe(ctx, u.Query())
 		if err != nil {
 			return err
 		}

@@ -50,6 +50,9 @@ func (u *recorder) record(k resource.Key) {
 	u.seen[k] = true
 	f := Former{Key: k}
 	if o, ok := u.have.Objects.Get(k); ok {
+		if r, ok := o.Resource.(resource.Recordable); ok {
+			o.Resource = r.Record()
+		}
 		f.Object = &o
 	}
 	u.undo.Objects = append(u.undo.Objects, f)
@@ -70,13 +73,17 @@ func (u *recorder) recordHeirs(op diff.Op) {
 	}
 }
 
-// Keys lists what the record is about, for a look around them.
-func (u Undo) Keys() []resource.Key {
-	keys := make([]resource.Key, len(u.Objects))
-	for i, f := range u.Objects {
-		keys[i] = f.Key
+// Query asks for what the record is about: what was there, by what it was, and
+// all that stands around it.
+func (u Undo) Query() observed.Query {
+	q := observed.Query{Want: resource.NewSet(len(u.Objects))}
+	for _, f := range u.Objects {
+		q.Around = append(q.Around, f.Key)
+		if f.Object != nil {
+			q.Want.Put(*f.Object)
+		}
 	}
-	return keys
+	return q
 }
 
 // Want is the present state with the former one put back over it: comparing it

@@ -10,8 +10,6 @@ import (
 
 	"reconciler/internal/apply"
 	"reconciler/internal/intent"
-	"reconciler/internal/observed"
-	"reconciler/internal/resource"
 	"reconciler/internal/source"
 )
 
@@ -244,7 +242,7 @@ func (l *loop) undo(ctx context.Context, u undoRecord) error {
 var errUndoDiffers = errors.New("all was done, and the host still differs")
 
 func (l *loop) undoOnce(ctx context.Context, u apply.Undo) (done bool, err error) {
-	have, err := l.planner.Observe(ctx, observed.Query{Want: undoWant(u), Around: u.Keys()})
+	have, err := l.planner.Observe(ctx, u.Query())
 	if err != nil {
 		return false, err
 	}
@@ -259,15 +257,4 @@ func (l *loop) undoOnce(ctx context.Context, u apply.Undo) (done bool, err error
 		return true, nil
 	}
 	return false, apply.Run(ctx, plan, l.Drivers).Err()
-}
-
-// undoWant names the objects of a record, so that they are looked at.
-func undoWant(u apply.Undo) *resource.Set {
-	want := resource.NewSet(len(u.Objects))
-	for _, f := range u.Objects {
-		if f.Object != nil {
-			want.Put(*f.Object)
-		}
-	}
-	return want
 }

@@ -1,6 +1,7 @@
 package resource
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -43,6 +44,23 @@ type Map struct {
 	// Tree is the object, where it came with the tree: what can be checked
 	// without a kernel is checked against it.
 	Tree *Blob `json:"-"`
+
+	// Was is all that a change of the contents touches, as it was; read where
+	// something changes. It can be put back without the object.
+	Was []RawEntry `json:"was,omitempty"`
+	// Unrecorded is how many entries a change touches, where they are too many
+	// for Was.
+	Unrecorded int `json:"unrecorded,omitempty"`
+}
+
+// RawEntry is an entry of a map as its bytes lie in the kernel.
+type RawEntry struct {
+	Key   []byte `json:"key"`
+	Value []byte `json:"value,omitempty"` // of a per-CPU map those of all CPUs in a row; nil: there is no such entry
+}
+
+func (e RawEntry) equal(o RawEntry) bool {
+	return bytes.Equal(e.Key, o.Key) && bytes.Equal(e.Value, o.Value)
 }
 
 // Key identifies the map by its instance and name.
@@ -54,10 +72,16 @@ func (m Map) Key() Key {
 func (m Map) Requires() []Key { return []Key{ProgramKey(m.Program, m.Link, m.Digest)} }
 
 // Equal compares the entries in their order: what is read back is given in the
-// order of what is wanted.
+// order of what is wanted. What was is compared with what was recorded of it.
 func (m Map) Equal(o Resource) bool {
 	n, ok := o.(Map)
-	if !ok || m.Key() != n.Key() || len(m.Entries) != len(n.Entries) {
+	if !ok || m.Key() != n.Key() {
+		return false
+	}
+	if m.IsRecord() && n.IsRecord() {
+		return m.Unrecorded == n.Unrecorded && slices.EqualFunc(m.Was, n.Was, RawEntry.equal)
+	}
+	if len(m.Entries) != len(n.Entries) {
 		return false
 	}
 	if len(m.Entries) == 0 || &m.Entries[0] == &n.Entries[0] {
@@ -66,6 +90,17 @@ func (m Map) Equal(o Resource) bool {
 	return slices.EqualFunc(m.Entries, n.Entries, func(a, b MapEntry) bool {
 		return a.Key.Equal(b.Key) && a.Value.Equal(b.Value)
 	})
+}
+
+// IsRecord reports that bytes say what the map held, not words.
+func (m Map) IsRecord() bool { return m.Was != nil || m.Unrecorded != 0 }
+
+// Record leaves out the words: bytes are put back.
+func (m Map) Record() Resource {
+	if m.IsRecord() {
+		m.Entries = nil
+	}
+	return m
 }
 
 // Rename passes the name of the interface on.

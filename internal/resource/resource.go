@@ -146,6 +146,13 @@ type Mender interface {
 	Mended(want Resource) Resource
 }
 
+// Recordable is a resource of which a record of the way back needs less, or
+// something else, than what people read.
+type Recordable interface {
+	// Record returns the receiver as it is to be recorded.
+	Record() Resource
+}
+
 // View is a read-only look at a set of objects.
 type View interface {
 	Get(Key) (Object, bool)

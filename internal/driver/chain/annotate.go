@@ -20,6 +20,9 @@ func (d *Driver) Annotate(have observed.State, plan *diff.Plan) {
 	defer d.mu.Unlock()
 	for i := range plan.Ops {
 		op := &plan.Ops[i]
+		if m, ok := op.From.(resource.Map); ok && m.Unrecorded > 0 {
+			op.Effects = append(op.Effects, fmt.Sprintf("%d entries are too many to be put back if this is undone", m.Unrecorded))
+		}
 		to, ok := op.To.(resource.Chain)
 		from, had := op.From.(resource.Chain)
 		if !ok && !had {

@@ -120,6 +120,13 @@ func set(all ...resource.Resource) *resource.Set {
 // plan is what there is to do.
 func (b *bench) plan(want *resource.Set) diff.Plan {
 	b.t.Helper()
+	plan, _ := b.planned(want)
+	return plan
+}
+
+// planned is what there is to do, and what that was made from.
+func (b *bench) planned(want *resource.Set) (diff.Plan, observed.State) {
+	b.t.Helper()
 	ctx := context.Background()
 	resolved, notes := b.d.Resolve(ctx, want)
 	have, err := b.d.Observe(ctx, observed.Query{Want: resolved, Around: []resource.Key{{}}})
@@ -147,7 +154,7 @@ func (b *bench) plan(want *resource.Set) diff.Plan {
 		b.t.Fatal(err)
 	}
 	b.d.Annotate(have, &plan)
-	return plan
+	return plan, have
 }
 
 // try applies what there is to do and returns the errors.

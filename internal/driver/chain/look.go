@@ -36,7 +36,7 @@ func (d *Driver) look(ctx context.Context, q observed.Query) (s observed.State, 
 	if err := d.observeForeign(&s, q.Want); err != nil {
 		return observed.State{}, err
 	}
-	d.observeMaps(&s, q.Want)
+	d.observeMaps(&s, q.Want, q.All || len(q.Around) > 0)
 	if q.All {
 		d.observeStatistics(&s)
 	}

@@ -168,10 +168,11 @@ func (c *contents) room(t ebpf.MapType, maxEntries uint32) error {
 	return nil
 }
 
-// observeMaps reads the contents of the maps that are declared.
-func (d *Driver) observeMaps(s *observed.State, want *resource.Set) {
+// observeMaps reads the contents of the maps that are declared; where something
+// is about to change also what it would take to put them back.
+func (d *Driver) observeMaps(s *observed.State, want *resource.Set, changes bool) {
 	for _, m := range d.declared(*s, want) {
-		seen, there, err := d.readMap(m.Map, m.program)
+		seen, there, err := d.readMap(m.Map, m.program, changes)
 		switch {
 		case err != nil:
 			s.Blind = append(s.Blind, observed.Blind{
@@ -204,6 +205,8 @@ func (d *Driver) declared(s observed.State, want *resource.Set) []declaredMap {
 		of, _ := want.Get(k)
 		p, ok := of.Resource.(resource.Program)
 		switch {
+		case m.IsRecord():
+			out = append(out, declaredMap{Map: m}) // its bytes say all
 		case !ok:
 		case m.Link != "" && !s.Objects.Has(k):
 			elsewhere[p.Name+p.Digest+m.Name] = declaredMap{m, p}
@@ -223,12 +226,16 @@ func (d *Driver) declared(s observed.State, want *resource.Set) []declaredMap {
 	return out
 }
 
-func (d *Driver) readMap(m resource.Map, p resource.Program) (resource.Map, bool, error) {
+func (d *Driver) readMap(m resource.Map, p resource.Program, changes bool) (resource.Map, bool, error) {
 	open, err := d.openMap(m)
 	if err != nil {
 		return m, false, nil // its program is damaged, or not there
 	}
 	defer open.Close()
+	if m.IsRecord() {
+		m, err = readRecord(m, open)
+		return m, err == nil, err
+	}
 	if m.Mode == resource.Initial {
 		return m, true, nil // put in when it was made
 	}
@@ -242,7 +249,10 @@ func (d *Driver) readMap(m resource.Map, p resource.Program) (resource.Map, bool
 		return m, false, err
 	}
 	m.Entries = found.entries(c)
-	return m, true, nil
+	if changes && !found.none() {
+		m.Was, m.Unrecorded, err = found.was(c, open)
+	}
+	return m, err == nil, err
 }
 
 // difference is what the kernel holds, held against what is declared.
@@ -277,7 +287,7 @@ func (f difference) entries(c *contents) []resource.MapEntry {
 
 // compare reads the map.
 func (c *contents) compare(m *ebpf.Map) (difference, error) {
-	if c.of.Mode != resource.Exact && len(c.keys) <= fewEntries {
+	if c.of.Mode != resource.Exact && len(c.keys) <= fewEntries && m.Type() != ebpf.LPMTrie { // which finds a wider prefix for one that is not there
 		return c.compareFew(m)
 	}
 	if c.last.same(m) {
@@ -342,7 +352,8 @@ func (c *contents) compareFew(m *ebpf.Map) (f difference, err error) {
 // writing is the contents of a map about to be put in.
 type writing struct {
 	contents *contents
-	m        *ebpf.Map // of a program that is being made; nil: as pinned
+	m        *ebpf.Map
+	was      []resource.RawEntry // to be put back, in the place of contents
 }
 
 func (w *writing) close() { w.m.Close() }
@@ -356,6 +367,9 @@ func (d *Driver) prepareMap(m resource.Map) error {
 	if err != nil {
 		return fmt.Errorf("open map %s: %w", m.Name, err)
 	}
+	if m.IsRecord() {
+		return d.prepareRecord(m, open)
+	}
 	c, err := d.encode(m, d.programOf(m))
 	if err == nil {
 		err = c.room(open.Type(), open.MaxEntries())
@@ -364,7 +378,7 @@ func (d *Driver) prepareMap(m resource.Map) error {
 		open.Close()
 		return err
 	}
-	d.ready[m.Key()] = &writing{c, open}
+	d.ready[m.Key()] = &writing{contents: c, m: open}
 	return nil
 }
 
@@ -416,6 +430,9 @@ func (d *Driver) fillOne(l *loading, m resource.Map) error {
 // writeMap makes the contents as declared: what is there too much goes first,
 // as a full map takes nothing more.
 func (d *Driver) writeMap(w *writing) error {
+	if w.was != nil {
+		return putBack(w.m, w.was)
+	}
 	c := w.contents
 	if c.of.Mode == resource.Initial {
 		return nil // put in when it was made
