@@ -30,6 +30,7 @@ type attachment struct {
 	program ebpf.ProgramID // 0 for none
 	mode    resource.XDPMode
 	link    string // the interface's present name; empty where it is gone
+	index   int    // of that
 	severed bool   // it can never be updated again
 	damage  []string
 }
@@ -77,7 +78,7 @@ func (d *Driver) attachedUnpinned(dir, name string) attachment {
 	a := attachment{damage: []string{"it is not attached"}, severed: true}
 	on, err := d.linkByName(name)
 	if err == nil && slices.Contains(pinnedDispatchers(dir), on.xdp.program) {
-		a.program, a.how, a.mode, a.link = on.xdp.program, on.xdp.how(), on.xdp.mode, on.name
+		a.program, a.how, a.mode, a.link, a.index = on.xdp.program, on.xdp.how(), on.xdp.mode, on.name, on.index
 		a.damage = []string{"the pin of its link is gone"}
 	}
 	return a
@@ -158,7 +159,7 @@ func (d *Driver) attachedByLink(l link.Link, hook resource.Hook) attachment {
 		a.severed, a.damage = true, []string{"it was detached by force, or its interface was replaced"}
 		return a
 	}
-	a.link = on.name
+	a.link, a.index = on.name, on.index
 	if hook.IsXDP() {
 		a.how, a.mode = on.xdp.how(), on.xdp.mode
 		return a

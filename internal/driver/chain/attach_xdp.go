@@ -17,7 +17,7 @@ import (
 
 // attachXDP swaps the program of the link, or attaches a new one.
 func (d *Driver) attachXDP(dir string, g *generation, op diff.Op) error {
-	if op.Verb == diff.Replace {
+	if op.Verb == diff.Replace && d.modeDiffers(dir, g) {
 		// The mode is one of the link, and an interface has one XDP program.
 		if err := d.detach(dir, op.From.(resource.Chain)); err != nil {
 			return fmt.Errorf("detach for another mode: %w", err)
@@ -27,6 +27,8 @@ func (d *Driver) attachXDP(dir string, g *generation, op diff.Op) error {
 		if err := os.Remove(filepath.Join(dir, linkPin)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("let go of a severed link: %w", err)
 		}
+	} else if err := d.lroOff(g.ifindex); err != nil { // turned on meanwhile
+		return err
 	} else if done, err := update(dir, g); done || err != nil {
 		return err
 	}
@@ -46,6 +48,13 @@ func (d *Driver) attachXDP(dir string, g *generation, op diff.Op) error {
 	}
 	defer l.Close()
 	return pinLink(dir, l)
+}
+
+// modeDiffers reports that a chain runs in another mode than it is to, now: an
+// operation may be done a second time.
+func (d *Driver) modeDiffers(dir string, g *generation) bool {
+	now := d.attachedBy(dir, g.chain.Link, g.chain.Hook).mode
+	return now != g.chain.Mode && g.chain.Mode != resource.Auto
 }
 
 // putBack attaches a chain again that made way for another mode in vain.
@@ -121,7 +130,7 @@ func explainXDP(c resource.Chain, err error) error {
 	case errors.Is(err, unix.EBUSY):
 		return fmt.Errorf("%w: somebody else's XDP program is on %s (takeover: true evicts it)", err, c.Link)
 	case errors.Is(err, unix.EOPNOTSUPP) && c.Mode == resource.Native:
-		return fmt.Errorf("%w: the driver of %s has no native XDP (mode: generic, or auto)", err, c.Link)
+		return fmt.Errorf("%w: %w", err, errNotNative(c.Link))
 	}
 	return err
 }

@@ -33,7 +33,7 @@ func (d *Driver) observeChains(s *observed.State) error {
 			d.found(s, dir, d.readChain(dir, linkOf(link), resource.Hook(hook)))
 		}
 	}
-	return nil
+	return d.observeLeftOff(s)
 }
 
 // found notes a chain that was read. Where an interface was renamed, two
@@ -78,6 +78,9 @@ func (d *Driver) readChain(dir, link string, hook resource.Hook) resource.Chain 
 			continue
 		}
 		c.Seen.Damage = append(c.Seen.Damage, "generation "+name+" is left over")
+	}
+	if hook.IsXDP() && a.program != 0 && !a.severed && d.lroAgain(a) {
+		c.Seen.Damage = append(c.Seen.Damage, "large-receive-offload is on")
 	}
 	if a.program != 0 {
 		d.readDispatcher(&c, filepath.Join(dir, live), live != "", a.program)
@@ -240,6 +243,9 @@ func (d *Driver) prepareChain(c resource.Chain) error {
 	if err != nil {
 		// It may be made by this very plan: built when its turn comes.
 		return nil
+	}
+	if err := checkMode(c, l.index); err != nil {
+		return err
 	}
 	g, err := d.generation(c, l.index)
 	if err != nil {

@@ -84,9 +84,10 @@ type Driver struct {
 	types    *btf.Cache                // of the kernel, for relocations, until the next look
 	pinnable bool                      // since the last look (see pins.ready)
 	metering metering
-	tcx      *bool         // whether the kernel has it; nil before the first need
-	wanted   *resource.Set // as it was named last
-	last     struct {      // of the last plain look
+	tcx      *bool                  // whether the kernel has it; nil before the first need
+	noLRO    map[int]ebpf.ProgramID // interfaces without, by index, as their chains were last found
+	wanted   *resource.Set          // as it was named last
+	last     struct {               // of the last plain look
 		want  *resource.Set
 		state observed.State
 	}
@@ -123,7 +124,7 @@ func Open(cfg Config) *Driver {
 		cfg: cfg, pins: pins{bpffs.Root{Mount: cfg.BPFFS, Namespace: cfg.Namespace, Cookie: cfg.Cookie}}, dispatchers: newDispatchers(), types: btf.NewCache(),
 		encoded: map[resource.Key]*contents{}, ready: map[resource.Key]closer{},
 		places: map[resource.Key]string{}, outdated: map[resource.Key][]string{},
-		refused: map[resource.Key]bool{}, metering: newMetering(),
+		refused: map[resource.Key]bool{}, metering: newMetering(), noLRO: map[int]ebpf.ProgramID{},
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"reconciler/internal/observed"
 	"reconciler/internal/resource"
 )
 
@@ -39,6 +40,41 @@ func (d *Driver) lroBack(link string) error {
 		return err
 	}
 	return d.forget(lroRecord, ours)
+}
+
+// lroAgain reports that somebody turned it on under a chain. What can have none
+// is asked once for each generation.
+func (d *Driver) lroAgain(a attachment) bool {
+	if d.noLRO[a.index] == a.program {
+		return false
+	}
+	on, can, err := d.readLRO(a.index)
+	if err == nil && !can {
+		d.noLRO[a.index] = a.program
+	}
+	return err == nil && on
+}
+
+// observeLeftOff notes where lroOff has changed an interface and no chain came of
+// it, or its pins are lost: what is left is a chain to be removed, or made.
+func (d *Driver) observeLeftOff(s *observed.State) error {
+	r, err := d.readRecord(lroRecord)
+	if err != nil {
+		return err
+	}
+	for _, index := range r.Indexes {
+		l, err := d.linkByIndex(index)
+		if err != nil {
+			continue // gone, and its features with it
+		}
+		c := resource.Chain{Link: l.name, Hook: resource.XDPIngress}
+		if s.Objects.Has(c.Key()) {
+			continue
+		}
+		c.Seen.Severed, c.Seen.Damage = true, []string{"large-receive-offload was left off"}
+		s.Objects.Put(resource.Object{Resource: c, Owner: resource.Ours})
+	}
+	return nil
 }
 
 // turnedOff is the index of an interface that lroOff has changed; 0 for any
@@ -76,19 +112,26 @@ func (d *Driver) lroEffect(from, to resource.Chain) string {
 
 // lro reports that it is on and can be changed.
 func (d *Driver) lro(ifindex int) (bool, error) {
+	on, _, err := d.readLRO(ifindex)
+	return on, err
+}
+
+// readLRO reports whether it can be changed, and if so whether it is on.
+func (d *Driver) readLRO(ifindex int) (on, can bool, err error) {
 	answers, err := d.ethtool(unix.ETHTOOL_MSG_FEATURES_GET, ifindex)
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.EOPNOTSUPP) {
-		return false, nil // a kernel without, before Linux 5.7
+		return false, false, nil // a kernel without, before Linux 5.7
 	}
 	if err != nil || len(answers) == 0 {
-		return false, fmt.Errorf("read features of interface %d: %w", ifindex, err)
+		return false, false, fmt.Errorf("read features of interface %d: %w", ifindex, err)
 	}
 	sets, err := attributes(answers[0][nl.SizeofGenlmsg:])
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
 	const hardware, active, fixed = unix.ETHTOOL_A_FEATURES_HW, unix.ETHTOOL_A_FEATURES_ACTIVE, unix.ETHTOOL_A_FEATURES_NOCHANGE
-	return hasLRO(sets[hardware]) && hasLRO(sets[active]) && !hasLRO(sets[fixed]), nil
+	can = hasLRO(sets[hardware]) && !hasLRO(sets[fixed])
+	return can && hasLRO(sets[active]), can, nil
 }
 
 // hasLRO looks into a bit set, as ETHTOOL_A_BITSET_* lay it out: without a mask

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
 	"reconciler/internal/driver/bpffs"
@@ -181,6 +182,7 @@ func TestModeThatCannotBe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	held := b.linkID("br0")
 	c.Mode = resource.Native
 	if errs := b.try(set(p, c)); len(errs) != 1 || !strings.Contains(errs[0].Error(), "no native XDP") {
 		t.Errorf("errors %v, want one of native XDP", errs)
@@ -188,11 +190,57 @@ func TestModeThatCannotBe(t *testing.T) {
 	if now, err := b.d.linkByName("br0"); err != nil || now != before {
 		t.Errorf("%+v runs, want what ran before: %+v (%v)", now, before, err)
 	}
+	if hasNetdev(t) && b.linkID("br0") != held {
+		t.Error("it was detached for a moment")
+	}
 	c.Mode = resource.Generic
 	if plan := b.plan(set(p, c)); !plan.Empty() {
 		t.Errorf("the former mode is not as it was:\n%s", text(plan))
 	}
 }
+
+// TestModeThatIsThere does a change of the mode twice: the second time there is
+// nothing to detach for.
+func TestModeThatIsThere(t *testing.T) {
+	b := newBench(t)
+	p := b.object("one", "p0", verdictObject, "plain", resource.XDPIngress)
+	c := b.chain(resource.XDPIngress, p)
+	c.Mode = resource.Generic
+	b.make(set(p, c))
+	c.Mode = resource.Native
+	plan := b.plan(set(p, c))
+	var links []link.ID
+	for range 2 {
+		if err := errors.Join(b.d.Apply(t.Context(), plan.Ops)...); err != nil {
+			t.Fatal(err)
+		}
+		links = append(links, b.linkID("p0"))
+	}
+	if links[0] != links[1] {
+		t.Errorf("links %v, want one", links)
+	}
+	if left := b.plan(set(p, c)); !left.Empty() {
+		t.Errorf("still to do:\n%s", text(left))
+	}
+}
+
+// linkID is the kernel's id of the link of an XDP chain.
+func (b *bench) linkID(name string) link.ID {
+	b.t.Helper()
+	l, err := link.LoadPinnedLink(filepath.Join(b.d.pins.chain(name, resource.XDPIngress, 1), linkPin), nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer l.Close()
+	info, err := l.Info()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return info.ID
+}
+
+// hasNetdev reports a kernel that tells what XDP an interface can do: Linux 6.3.
+func hasNetdev(t *testing.T) bool { return kernelFrom(t, 6, 3) }
 
 // TestAttachedWithTrouble is an attachment that succeeds and whose pin cannot get
 // its name: what is in force keeps its pins, as its slots would be empty without.
