@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -124,17 +125,23 @@ func detachLinks(which func(*link.Info) bool) error {
 
 // eachLink goes through the BPF links of all network namespaces.
 func eachLink(f func(link.Link, *link.Info) error) error {
-	var it link.Iterator
-	defer it.Close()
 	var errs []error
-	for it.Next() {
-		l := it.Take()
-		if info, err := l.Info(); err == nil { // else it is gone meanwhile
-			errs = append(errs, f(l, info))
+	last, start := link.ID(0), time.Now()
+	for {
+		it := link.Iterator{ID: last}
+		for it.Next() {
+			l := it.Take()
+			last = it.ID
+			if info, err := l.Info(); err == nil { // else it is gone meanwhile
+				errs = append(errs, f(l, info))
+			}
+			l.Close()
 		}
-		l.Close()
+		if err := it.Err(); !errors.Is(err, unix.EAGAIN) || time.Since(start) > lettingGo {
+			return errors.Join(append(errs, err)...)
+		}
+		time.Sleep(time.Millisecond) // somebody attaches the next one just now
 	}
-	return errors.Join(append(errs, it.Err())...)
 }
 
 // attachedByLink reads a BPF link. One whose interface is gone, or that was

@@ -175,7 +175,14 @@ func (d *Driver) evict(ifindex int) (evicted, error) {
 	return evicted{p, on}, nil
 }
 
+// takeOff takes the program off an interface. The kernel lets one go that was
+// attached without a link, and refuses where there is a link: then one of the
+// links that may be its is.
 func takeOff(on linkState) error {
+	busy := setXDP(on, noProgram)
+	if !errors.Is(busy, unix.EBUSY) {
+		return busy
+	}
 	its := func(info *link.Info) bool {
 		return info.Program == on.xdp.program && info.XDP() != nil && int(info.XDP().Ifindex) == on.index
 	}
@@ -183,7 +190,7 @@ func takeOff(on linkState) error {
 	case err != nil:
 		return err
 	case n == 0:
-		return setXDP(on, noProgram)
+		return busy // it had another program by then
 	case n > 1:
 		return errSeveral
 	}

@@ -1,6 +1,8 @@
 package chain
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -10,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"reconciler/internal/resource"
+	"reconciler/internal/testns"
 )
 
 // foreign loads a program of somebody else.
@@ -129,5 +132,49 @@ func (b *bench) conflict(want *resource.Set, other ebpf.ProgramID) {
 	}
 	if on, err := b.d.linkByName("p0"); err != nil || on.xdp.program != other {
 		b.t.Errorf("program %d is attached, %v; want %d to stay", on.xdp.program, err, other)
+	}
+}
+
+// TestTakeoverElsewhere has one program on interfaces of the same index in two
+// namespaces. Only that of ours goes, and where the kernel cannot tell which
+// link is its, none does.
+func TestTakeoverElsewhere(t *testing.T) {
+	for _, byLink := range []bool{false, true} {
+		t.Run(fmt.Sprintf("by link %t", byLink), func(t *testing.T) {
+			b := newBench(t)
+			other := b.foreign("plain")
+			p0, err := b.d.linkByName("p0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			far := testns.New(t)
+			far.IP("link", "add", "p0", "index", fmt.Sprint(p0.index), "type", "veth", "peer", "name", "p1")
+			var elsewhere link.Link
+			far.Do(func() { elsewhere, err = link.AttachXDP(link.XDPOptions{Program: other, Interface: p0.index}) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer elsewhere.Close()
+			if byLink {
+				ours, err := link.AttachXDP(link.XDPOptions{Program: other, Interface: p0.index})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer ours.Close()
+			} else if err := netlink.LinkSetXdpFdWithFlags(&netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Index: p0.index}}, other.FD(), unix.XDP_FLAGS_DRV_MODE); err != nil {
+				t.Fatal(err)
+			}
+			one := b.object("one", "p0", verdictObject, "plain", resource.XDPIngress)
+			chain := b.chain(resource.XDPIngress, one)
+			chain.Takeover = true
+			if !byLink {
+				b.make(set(one, chain))
+			} else if errs := b.try(set(one, chain)); len(errs) != 1 || !errors.Is(errs[0], errSeveral) {
+				t.Errorf("errors %v, want %v", errs, errSeveral)
+			}
+			if !strings.Contains(far.IP("link", "show", "p0"), "prog/xdp") {
+				t.Error("the program is gone in another namespace")
+			}
+		})
 	}
 }
