@@ -23,8 +23,8 @@ func (c *cli) detachCommand() *cobra.Command {
 		Use: "detach", Args: cobra.NoArgs,
 		Short: "Remove everything that reconciler made here; prints the plan, and wants --yes to do it",
 		Long: "Remove everything that reconciler made here; prints the plan, and wants --yes to do it.\n\n" +
-			"Chains, programs and their pins go. The pin of a map that YAML gave a path stays, with the map: another tool\n" +
-			"may write to it. It is named at the end.",
+			"Chains, programs and their pins go, also those of maps that YAML gave a path. Such a pin stays, with its map,\n" +
+			"where it is another tool's, or nobody knows any more whose: it is named at the end.",
 	}
 	o.host.flags(cmd.Flags())
 	o.out = outputFlag(cmd.Flags(), "text", "json")
@@ -70,16 +70,24 @@ func (c *cli) detachCommand() *cobra.Command {
 	return cmd
 }
 
-// pinsThatStay are those of maps that others may have found.
+// pinsThatStay are those of maps that are others', or that others may have
+// found.
 func (l *local) pinsThatStay(ctx context.Context) ([]string, error) {
 	have, err := l.planner.Observe(ctx, observed.Query{All: true})
 	if err != nil {
 		return nil, err
 	}
-	var pins []string
+	chains, err := openChains(place{state: l.dir.Path(".")}, l.settings, l.cli.log)
+	if err != nil {
+		return nil, err
+	}
+	leave, pins, err := chains.SharedPins()
+	if err != nil {
+		return nil, err
+	}
 	for _, o := range ofKind(have, resource.KindProgram) {
 		for _, m := range o.Resource.(resource.Program).Layout {
-			if m.Pin != "" && !slices.Contains(pins, m.Pin) {
+			if m.Pin != "" && !slices.Contains(pins, m.Pin) && !slices.Contains(leave, m.Pin) {
 				pins = append(pins, m.Pin)
 			}
 		}

@@ -31,8 +31,8 @@ type attachment struct {
 	program ebpf.ProgramID // 0 for none
 	mode    resource.XDPMode
 	link    string // the interface's present name; empty where it is gone
-	index   int    // of that
-	severed bool   // it can never be updated again
+	on      linkState
+	severed bool // it can never be updated again
 	damage  []string
 }
 
@@ -79,7 +79,7 @@ func (d *Driver) attachedUnpinned(dir, name string) attachment {
 	a := attachment{damage: []string{"it is not attached"}, severed: true}
 	on, err := d.linkByName(name)
 	if err == nil && slices.Contains(pinnedDispatchers(dir), on.xdp.program) {
-		a.program, a.how, a.mode, a.link, a.index = on.xdp.program, on.xdp.how(), on.xdp.mode, on.name, on.index
+		a.program, a.how, a.mode, a.link, a.on = on.xdp.program, on.xdp.how(), on.xdp.mode, on.name, on
 		a.damage = []string{"the pin of its link is gone"}
 	}
 	return a
@@ -166,7 +166,7 @@ func (d *Driver) attachedByLink(l link.Link, hook resource.Hook) attachment {
 		a.severed, a.damage = true, []string{"it was detached by force, or its interface was replaced"}
 		return a
 	}
-	a.link, a.index = on.name, on.index
+	a.link, a.on = on.name, on
 	if hook.IsXDP() {
 		a.how, a.mode = on.xdp.how(), on.xdp.mode
 		return a

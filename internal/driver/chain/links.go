@@ -2,6 +2,7 @@ package chain
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/cilium/ebpf"
 	"github.com/vishvananda/netlink"
@@ -15,6 +16,8 @@ type linkState struct {
 	index int
 	name  string
 	xdp   xdpState
+	// virtual is of a kind that has no offloads of its own to receive with.
+	virtual bool
 }
 
 // xdpState is the XDP program of an interface, whoever attached it.
@@ -71,7 +74,7 @@ func (d *Driver) linkByIndex(index int) (linkState, error) {
 
 func stateOf(l netlink.Link) linkState {
 	a := l.Attrs()
-	s := linkState{index: a.Index, name: a.Name}
+	s := linkState{index: a.Index, name: a.Name, virtual: !slices.Contains([]string{"device", "bond", "team", "macvlan"}, l.Type())}
 	if a.Xdp == nil || !a.Xdp.Attached {
 		return s
 	}

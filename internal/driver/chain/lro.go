@@ -45,12 +45,12 @@ func (d *Driver) lroBack(link string) error {
 // lroAgain reports that somebody turned it on under a chain. What can have none
 // is asked once for each generation.
 func (d *Driver) lroAgain(a attachment) bool {
-	if d.noLRO[a.index] == a.program {
+	if a.on.virtual || d.noLRO[a.on.index] == a.program {
 		return false
 	}
-	on, can, err := d.readLRO(a.index)
+	on, can, err := d.readLRO(a.on.index)
 	if err == nil && !can {
-		d.noLRO[a.index] = a.program
+		d.noLRO[a.on.index] = a.program
 	}
 	return err == nil && on
 }

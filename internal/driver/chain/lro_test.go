@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"reconciler/internal/driver/bpffs"
 	"reconciler/internal/resource"
 	"reconciler/internal/testns"
 )
@@ -107,7 +108,7 @@ func TestGuestLROLeftOff(t *testing.T) {
 	b.d = Open(b.cfg)
 	b.make(set(p, chain))
 	b.lro(card, false)
-	if err := removeTree(b.d.pins.root()); err != nil {
+	if err := bpffs.RemoveTree(b.d.pins.Dir()); err != nil {
 		t.Fatal(err)
 	}
 	b.d = Open(b.cfg)

@@ -13,7 +13,7 @@ import (
 // pins is where everything stands that has to outlive the process:
 //
 //	<mount>/reconciler/<namespace>/
-//	    programs/<instance>/<digest>/fn:<function>  map:<map>
+//	    programs/<instance>/<digest>/fn:<function>  map:<map>  own:<map>  use:<map>
 //	    chains/<interface>/<hook>/link              of XDP and TCX
 //	    chains/<interface>/<hook>/<generation>/{slots,state,dispatcher}
 //	    maps/<pin>                                  maps that others find by their pin
@@ -23,6 +23,7 @@ type pins struct{ bpffs.Root }
 
 func (p pins) programs() string { return filepath.Join(p.Dir(), "programs") }
 func (p pins) chains() string   { return filepath.Join(p.Dir(), "chains") }
+func (p pins) maps() string     { return filepath.Join(p.Dir(), "maps") }
 
 func (p pins) program(name, link, digest string) string {
 	return filepath.Join(p.programs(), bpffs.Escape(resource.Instance(name, link)), digest)
@@ -52,7 +53,7 @@ func (p pins) shared(pin string) string {
 	if filepath.IsAbs(pin) {
 		return pin
 	}
-	return filepath.Join(p.Dir(), "maps", filepath.FromSlash(pin))
+	return filepath.Join(p.maps(), filepath.FromSlash(pin))
 }
 
 const (
@@ -71,5 +72,5 @@ func mapPin(dir, name string) string { return filepath.Join(dir, mapPrefix+bpffs
 
 // tidy removes the directories where nothing is pinned any more.
 func (p pins) tidy() error {
-	return errors.Join(bpffs.RemoveEmpty(p.programs()), bpffs.RemoveEmpty(p.chains()), p.Tidy())
+	return errors.Join(bpffs.RemoveEmpty(p.programs()), bpffs.RemoveEmpty(p.chains()), bpffs.RemoveEmpty(p.maps()), p.Tidy())
 }

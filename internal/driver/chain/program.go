@@ -2,6 +2,7 @@ package chain
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -289,11 +290,8 @@ func (d *Driver) pinProgram(l *loading) error {
 		return fmt.Errorf("make the directory of its pins: %w", err)
 	}
 	for name, m := range l.maps {
-		if path := l.shared[name]; path != "" && !bpffs.Exists(path) {
-			if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-				return fmt.Errorf("make the directory of a shared pin: %w", err)
-			}
-			if err := pin(m.FD(), path); err != nil {
+		if path := l.shared[name]; path != "" {
+			if err := d.share(dir, name, path, settingsOf(l.program, name).External, m); err != nil {
 				return fmt.Errorf("pin map %s: %w", name, err)
 			}
 		}
@@ -312,7 +310,7 @@ func (d *Driver) pinProgram(l *loading) error {
 func (d *Driver) removeProgram(p resource.Program) error {
 	d.lastWords(p)
 	dir := d.pins.program(p.Name, p.Link, p.Digest)
-	if err := bpffs.RemoveTree(dir); err != nil {
+	if err := errors.Join(d.unshare(dir), bpffs.RemoveTree(dir)); err != nil {
 		return err
 	}
 	return bpffs.RemoveEmpty(filepath.Dir(dir))
