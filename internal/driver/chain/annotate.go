@@ -1,7 +1,10 @@
 package chain
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -35,7 +38,7 @@ func (d *Driver) Annotate(have observed.State, plan *diff.Plan) {
 			continue
 		}
 		if len(from.Slots) > 0 {
-			op.Details = details(from, to, programsOf(have, plan))
+			op.Details = d.details(from, to, programsOf(have, plan))
 		}
 		if op.Verb == diff.Replace {
 			op.Disruption = "no program runs from its detachment until it is attached again"
@@ -74,7 +77,7 @@ func programsOf(have observed.State, plan *diff.Plan) map[resource.Key]resource.
 
 // details sets a chain as it is beside the one that is wanted, a line a
 // program.
-func details(from, to resource.Chain, programs map[resource.Key]resource.Program) []string {
+func (d *Driver) details(from, to resource.Chain, programs map[resource.Key]resource.Program) []string {
 	was := map[string]resource.Slot{}
 	for _, s := range from.Slots {
 		was[s.Program] = s
@@ -89,7 +92,7 @@ func details(from, to resource.Chain, programs map[resource.Key]resource.Program
 		case !had:
 			line += "+ " + slotText(s)
 		case old.Digest != s.Digest:
-			line += "~ " + s.Program + " " + versionText(old) + " -> " + versionText(s) + fates(programs[keyOf(old)], programs[keyOf(s)])
+			line += "~ " + s.Program + " " + versionText(old) + " -> " + versionText(s) + d.fates(programs[keyOf(old)], programs[keyOf(s)])
 		default:
 			line += "  " + slotText(s)
 		}
@@ -137,7 +140,7 @@ func versionText(s resource.Slot) string {
 }
 
 // fates says what becomes of each map of a program that is loaded anew.
-func fates(was, next resource.Program) string {
+func (d *Driver) fates(was, next resource.Program) string {
 	old := map[string]resource.MapLayout{}
 	for _, m := range was.Layout {
 		old[m.Name] = m
@@ -147,7 +150,7 @@ func fates(was, next resource.Program) string {
 		if strings.HasPrefix(m.Name, ".") || m.Type == ebpf.ProgramArray.String() {
 			continue
 		}
-		parts = append(parts, m.Name+" "+fate(next, old, m))
+		parts = append(parts, m.Name+" "+d.fate(next, old, m))
 	}
 	if len(parts) == 0 {
 		return ""
@@ -155,9 +158,9 @@ func fates(was, next resource.Program) string {
 	return "   " + strings.Join(parts, ", ")
 }
 
-func fate(p resource.Program, old map[string]resource.MapLayout, m resource.MapLayout) string {
+func (d *Driver) fate(p resource.Program, old map[string]resource.MapLayout, m resource.MapLayout) string {
 	if s := settingsOf(p, m.Name); s.Pin != "" {
-		return "stays (" + s.Pin + ")"
+		return d.pinnedFate(p, s) + " (" + s.Pin + ")"
 	}
 	was, had := old[m.Name]
 	if !had {
@@ -173,4 +176,31 @@ func fate(p resource.Program, old map[string]resource.MapLayout, m resource.MapL
 		return "copied"
 	}
 	return "fresh"
+}
+
+// pinnedFate says what becomes of a map with a pin of its own: the one that is
+// pinned is taken, and must fit.
+func (d *Driver) pinnedFate(p resource.Program, s resource.MapSettings) string {
+	const stays = "stays"
+	if d.cfg.Namespace == "" {
+		return stays // no host is looked at
+	}
+	m, err := ebpf.LoadPinnedMap(d.pins.shared(s.Pin), nil)
+	if errors.Is(err, os.ErrNotExist) {
+		return "new"
+	}
+	if err != nil {
+		return stays // as far as can be told
+	}
+	defer m.Close()
+	obj, err := d.object(p)
+	if err != nil || obj.spec.Maps[s.Name] == nil {
+		return stays
+	}
+	spec := obj.spec.Maps[s.Name].Copy()
+	spec.MaxEntries = cmp.Or(s.MaxEntries, spec.MaxEntries)
+	if spec.Compatible(m) != nil {
+		return "does not fit what is pinned"
+	}
+	return stays
 }

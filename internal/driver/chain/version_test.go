@@ -295,6 +295,33 @@ func TestSharing(t *testing.T) {
 	}
 }
 
+// TestPinThatDoesNotFit says in the plan what an apply then does: a map that is
+// pinned is taken or refused, and one that is not there made.
+func TestPinThatDoesNotFit(t *testing.T) {
+	r := ways()[0].startWithout(t)
+	for _, c := range []struct {
+		size       uint32
+		pin, shown string
+		fault      bool
+	}{
+		{64, "common", "new (common)", false},
+		{0, "common", "stays (common)", false},
+		{128, "common", "does not fit what is pinned (common)", true},
+		{128, "other", "new (other)", false},
+	} {
+		r.one.Maps = []resource.MapSettings{{Name: settingsMap, Pin: c.pin, MaxEntries: c.size}}
+		want := set(r.one, r.two, r.chain(r.way.hook, r.one, r.two))
+		if shown := text(r.plan(want)); !strings.Contains(shown, settingsMap+" "+c.shown) {
+			t.Errorf("size %d: the plan does not say %q:\n%s", c.size, c.shown, shown)
+		}
+		if c.fault {
+			r.refuses(want, "does not fit")
+			continue
+		}
+		r.make(want)
+	}
+}
+
 // TestConstantDecides is that a constant in .rodata is what the program runs
 // with: the verdict of the first ends the chain or does not.
 func TestConstantDecides(t *testing.T) {
@@ -344,7 +371,7 @@ func TestOrderIsShown(t *testing.T) {
 		{"a b c", "n b a", "0 + n; 1 b was 1; 2 a was 0; - c"},
 	} {
 		var got []string
-		for _, line := range details(slots(c.from), slots(c.to), nil) {
+		for _, line := range new(Driver).details(slots(c.from), slots(c.to), nil) {
 			got = append(got, strings.Join(strings.Fields(strings.ReplaceAll(line, " aaaaaa", "")), " "))
 		}
 		if strings.Join(got, "; ") != c.want {
