@@ -27,12 +27,17 @@ func (c *cli) observing(cmd *cobra.Command, then func(observed.State) error) *co
 		if err := then(have); err != nil {
 			return err
 		}
-		if len(have.Blind) > 0 {
-			return exit(diffUnreadable, fmt.Errorf("%s could not be read: %s", have.Blind[0].Scope, have.Blind[0].Reason))
-		}
-		return nil
+		return blind(have)
 	}
 	return cmd
+}
+
+// blind is the error of what could not be read.
+func blind(have observed.State) error {
+	if len(have.Blind) == 0 {
+		return nil
+	}
+	return exit(diffUnreadable, fmt.Errorf("%s could not be read: %s", have.Blind[0].Scope, have.Blind[0].Reason))
 }
 
 // observeAll reads everything, and the kernel parameters that a tree names:

@@ -74,14 +74,16 @@ func (h Hook) DefaultProceed() Proceed {
 }
 
 // Text names the return codes of a set.
-func (h Hook) Text(p Proceed) string {
+func (h Hook) Text(p Proceed) string { return strings.Join(h.names(p), " ") }
+
+func (h Hook) names(p Proceed) []string {
 	var names []string
 	for i, n := range h.verdicts() {
 		if p&(1<<i) != 0 {
 			names = append(names, n)
 		}
 	}
-	return strings.Join(names, " ")
+	return names
 }
 
 // Slot is one program of a chain.
