@@ -58,6 +58,33 @@ func TestBootIsNoDrift(t *testing.T) {
 	})
 }
 
+// TestStartIsNoDrift is a host that was changed while no daemon ran: the first
+// apply of the next one is none of the repairs that metrics count.
+func TestStartIsNoDrift(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.start()
+		r.push("rev-one", oneAddress)
+		r.wait(time.Minute)
+		r.end()
+		r.host.remove(first, false)
+		r.start()
+		r.has(first)
+		r.inSync("rev-one")
+		if got := r.metric("drift_total"); got != 0 {
+			t.Errorf("drift_total is %v after a start", got)
+		}
+		if last := r.engine.History()[0]; last.Drift || last.Cause != CauseStart {
+			t.Errorf("last entry %+v, want an apply of the start", last)
+		}
+		r.host.remove(first, true)
+		r.wait(time.Second)
+		r.has(first)
+		if got := r.metric("drift_total"); got != 1 {
+			t.Errorf("drift_total is %v, want 1", got)
+		}
+	})
+}
+
 func TestTwoManagers(t *testing.T) {
 	inForce(t, func(t *testing.T, r *rig) {
 		for range 5 {

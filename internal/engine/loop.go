@@ -54,6 +54,7 @@ type loop struct {
 	late        map[resource.Key]bool      // could not be had when this pass began
 	decided     intent.Instant             // when a decider's answer changes
 	complete    bool                       // everything could be read at least once
+	kept        bool                       // this run has made the host as wanted, or found it so
 	deafAt      intent.Instant             // when events last could not be heard
 	history     history
 	unsaved     bool // history has news that are not on disk

@@ -37,6 +37,7 @@ func (l *loop) pass(ctx context.Context, cause Cause) {
 		p.Outcome, p.Error = held.Outcome, held.Error
 	}
 	p.Duration = time.Since(began)
+	l.kept = l.kept || l.use != nil && p.Outcome != OutcomeError && p.Outcome != OutcomePlanned
 	l.finish(p)
 	l.judge(ctx)
 }
@@ -82,13 +83,17 @@ func (l *loop) isChange() bool {
 
 // repair does a plan of what was wanted before.
 func (l *loop) repair(ctx context.Context, planned Planned, p *Pass) {
-	p.Drift = l.ledger.Boot == l.Clock.ID && slices.ContainsFunc(planned.Plan.Ops, func(op diff.Op) bool { return l.because(op) == "" })
+	p.Drift = l.drifts() && slices.ContainsFunc(planned.Plan.Ops, func(op diff.Op) bool { return l.because(op) == "" })
 	l.carry(ctx, planned, p, nil)
 	if p.Cause == CauseEvent && l.eventAt != intent.Never {
 		l.metrics.repair.Observe(l.now().At.Sub(l.eventAt).Seconds())
 	}
 	l.remember(*p)
 }
+
+// drifts tells repairs of what somebody did from what a boot has undone, and from
+// the first apply of a run: nobody looked before.
+func (l *loop) drifts() bool { return l.kept && l.ledger.Boot == l.Clock.ID }
 
 // plan makes a plan by the facts of now, and keeps it for who asks.
 func (l *loop) plan(ctx context.Context, all bool) (Planned, error) {
@@ -190,7 +195,7 @@ func (l *loop) explain(p *diff.Plan) {
 		if op.Reason == "" {
 			op.Reason = l.because(*op)
 		}
-		if op.Reason == "" && !l.isChange() && l.ledger.Boot == l.Clock.ID {
+		if op.Reason == "" && !l.isChange() && l.drifts() {
 			op.Reason = "DRIFT since " + since.Format(time.TimeOnly)
 		}
 	}
