@@ -186,6 +186,7 @@ func (r *resolving) all(want *resource.Set) *resource.Set {
 	for _, o := range want.Aside() {
 		out.SetAside(o)
 	}
+	r.waiting(want)
 	return out
 }
 

@@ -355,6 +355,32 @@ func TestMissingNeighbour(t *testing.T) {
 	}
 }
 
+// TestNeighbourIsNotLoaded is a program whose only chain waits for another: it is
+// loaded once it can run, and told until then.
+func TestNeighbourIsNotLoaded(t *testing.T) {
+	b := newBench(t)
+	one := b.object("one", "p0", verdictObject, "plain", resource.XDPIngress)
+	gone := one
+	gone.Name, gone.Source = "gone", resource.ObjectSource{File: "/nonexistent/gone.o"}
+	waits := b.chain(resource.XDPIngress, one, gone)
+	plan := b.plan(set(one, gone, waits))
+	if !plan.Empty() || len(b.notReady) != 2 || !strings.Contains(fmt.Sprint(b.notReady), "waits for program gone") {
+		t.Errorf("not ready is %v, and planned:\n%s", b.notReady, text(plan))
+	}
+	// Another chain can run it.
+	shared := one
+	shared.Link, waits.Slots[0].Link = "", ""
+	other := b.chain(resource.XDPIngress, shared)
+	other.Link = "p1"
+	if plan := b.plan(set(shared, gone, waits, other)); len(plan.Ops) != 2 || len(b.notReady) != 1 {
+		t.Errorf("not ready is %v, and planned:\n%s", b.notReady, text(plan))
+	}
+	b.make(set(shared, other))
+	if plan := b.plan(set(shared, gone, waits, other)); !plan.Empty() || len(b.notReady) != 1 {
+		t.Errorf("not ready is %v, and planned:\n%s", b.notReady, text(plan))
+	}
+}
+
 // TestOrderIsShown is that a plan tells which programs change places.
 func TestOrderIsShown(t *testing.T) {
 	slots := func(names string) (c resource.Chain) {
