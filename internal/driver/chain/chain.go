@@ -244,7 +244,7 @@ func (d *Driver) prepareChain(c resource.Chain) error {
 		// It may be made by this very plan: built when its turn comes.
 		return nil
 	}
-	if err := checkMode(c, l.index); err != nil {
+	if err := d.checkMode(c, l.index); err != nil {
 		return err
 	}
 	g, err := d.generation(c, l.index)

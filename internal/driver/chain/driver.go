@@ -82,6 +82,7 @@ type Driver struct {
 	known    known                     // what pins hold
 	handle   *netlink.Handle           // nil before the first need
 	family   uint16                    // of ethtool in generic netlink; 0 before the first need
+	netdev   uint16                    // of netdev, likewise
 	types    *btf.Cache                // of the kernel, for relocations, until the next look
 	pinnable bool                      // since the last look (see pins.ready)
 	metering metering

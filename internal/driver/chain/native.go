@@ -28,23 +28,26 @@ func errNotNative(link string) error {
 // checkMode refuses a mode that an interface has not, before anything of what
 // runs there is touched. A kernel that cannot be asked leaves it to the attempt
 // to attach.
-func checkMode(c resource.Chain, ifindex int) error {
+func (d *Driver) checkMode(c resource.Chain, ifindex int) error {
 	if !c.Hook.IsXDP() || c.Mode != resource.Native {
 		return nil
 	}
-	if features, err := xdpFeatures(ifindex); err == nil && features&netdevXDPBasic == 0 {
+	if features, err := d.xdpFeatures(ifindex); err == nil && features&netdevXDPBasic == 0 {
 		return errNotNative(c.Link)
 	}
 	return nil
 }
 
 // xdpFeatures asks what an interface's driver can do.
-func xdpFeatures(ifindex int) (uint64, error) {
-	family, err := netlink.GenlFamilyGet("netdev")
-	if err != nil {
-		return 0, fmt.Errorf("find netdev: %w", err)
+func (d *Driver) xdpFeatures(ifindex int) (uint64, error) {
+	if d.netdev == 0 {
+		f, err := netlink.GenlFamilyGet("netdev")
+		if err != nil {
+			return 0, fmt.Errorf("find netdev: %w", err)
+		}
+		d.netdev = f.ID
 	}
-	req := nl.NewNetlinkRequest(int(family.ID), unix.NLM_F_ACK)
+	req := nl.NewNetlinkRequest(int(d.netdev), unix.NLM_F_ACK)
 	// The library's header leaves to chance what is reserved, and must be zero.
 	req.AddRawData(append([]byte{netdevDevGet, 1, 0, 0}, nl.NewRtAttr(netdevIfindex, nl.Uint32Attr(uint32(ifindex))).Serialize()...))
 	answers, err := req.Execute(unix.NETLINK_GENERIC, 0)
