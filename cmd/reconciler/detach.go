@@ -77,7 +77,11 @@ func (l *local) pinsThatStay(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	chains, err := openChains(place{state: l.dir.Path(".")}, l.settings, l.cli.log)
+	id, err := state.Namespace()
+	if err != nil {
+		return nil, err
+	}
+	chains, err := openChains(place{state: l.dir.Path(".")}, id, l.settings, l.cli.log)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"reconciler/internal/diff"
+	"reconciler/internal/driver/bpffs"
 	"reconciler/internal/resource"
 )
 
@@ -58,10 +59,10 @@ func (r *resolving) stuck(want *resource.Set) map[resource.Key]bool {
 // isPinned reports an instance of this version, for whichever interface: one that
 // was renamed has it under its former name.
 func (d *Driver) isPinned(p resource.Program) bool {
-	instances, _ := list(d.pins.programs())
+	instances, _ := bpffs.List(d.pins.programs())
 	for _, i := range instances {
-		name, _, _ := strings.Cut(unescape(i), "@")
-		if name == p.Name && exists(filepath.Join(d.pins.programs(), i, p.Digest)) {
+		name, _, _ := strings.Cut(bpffs.Unescape(i), "@")
+		if name == p.Name && bpffs.Exists(filepath.Join(d.pins.programs(), i, p.Digest)) {
 			return true
 		}
 	}
