@@ -105,7 +105,7 @@ func (c *cli) check(path string, o checkOptions) error {
 // checkTree finds all faults: those of the language, and what the drivers say
 // about what is declared for each host. Errors come first, then by place.
 func checkTree(tree source.Tree, o checkOptions) []*strict.Fault {
-	options := desired.Options{Host: o.host, Version: version, Now: time.Now()}
+	options := desired.Options{Host: o.host, Version: version, Now: time.Now(), Balancer: balancer()}
 	d, err := desired.Check(tree.FS(), options)
 	faults := faultsOf(err)
 	if d == nil {

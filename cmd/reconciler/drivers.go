@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"reconciler/internal/artifact"
+	"reconciler/internal/desired"
 	"reconciler/internal/driver"
 	"reconciler/internal/driver/chain"
 	"reconciler/internal/driver/failpoint"
@@ -57,6 +58,9 @@ func openChains(at place, id state.Identity, s settings, log *slog.Logger) (*cha
 		Namespace: id.Name, Cookie: id.Cookie, Records: at.state, Objects: objects, Bypass: bypass, Log: log,
 	}), nil
 }
+
+// balancer is the load balancer of this build, as trees speak of it.
+func balancer() *desired.Balancer { return &desired.Balancer{Object: lb.Object(), Maps: lb.Maps} }
 
 // checkers are the same drivers for what is pure of them: they need no host.
 func checkers() []driver.Driver {

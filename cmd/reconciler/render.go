@@ -40,7 +40,7 @@ func (c *cli) renderCommand() *cobra.Command {
 }
 
 func (c *cli) renderAll(tree source.Tree, explain bool) error {
-	d, err := desired.Check(tree.FS(), desired.Options{Version: version})
+	d, err := desired.Check(tree.FS(), desired.Options{Version: version, Balancer: balancer()})
 	if err != nil {
 		return exit(checkFault, err)
 	}
@@ -57,7 +57,7 @@ func (c *cli) renderAll(tree source.Tree, explain bool) error {
 }
 
 func (c *cli) render(tree source.Tree, host string, explain bool) error {
-	d, err := desired.Load(tree.FS(), desired.Options{Host: host, Version: version})
+	d, err := desired.Load(tree.FS(), desired.Options{Host: host, Version: version, Balancer: balancer()})
 	if err != nil {
 		return exit(checkFault, err)
 	}

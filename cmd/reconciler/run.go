@@ -194,7 +194,7 @@ func (d *daemon) makeEngine() error {
 		Source: src, Snapshots: store, Records: d.dir, Drivers: d.drivers, Settings: s,
 		Host: d.settings.Hostname, Version: version,
 		Log: d.cli.log, Registry: d.registry, Notify: engine.SystemdNotifier(os.Getenv),
-		Namespace: namespace, Refused: d.refused, Health: monitor,
+		Namespace: namespace, Refused: d.refused, Health: monitor, Balancer: balancer(),
 	})
 	return err
 }

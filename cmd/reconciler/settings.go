@@ -43,7 +43,7 @@ func readSettings(h host) (settings, error) {
 // desired are the options to resolve a tree with.
 func (s settings) desired() (desired.Options, error) {
 	rescue, err := s.rescue()
-	return desired.Options{Host: s.Hostname, Labels: s.Labels, Rescue: rescue, Version: version}, err
+	return desired.Options{Host: s.Hostname, Labels: s.Labels, Rescue: rescue, Version: version, Balancer: balancer()}, err
 }
 
 // rescue is the last layer. One that is not there is none: it is made when it

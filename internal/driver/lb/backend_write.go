@@ -4,6 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"reconciler/internal/diff"
 	"reconciler/internal/driver/lb/plane"
@@ -23,7 +27,7 @@ func (c *change) putBackends() error {
 		return nil
 	}
 	c.ways = true
-	hops, err := c.d.hops(c.ctx, ways)
+	hops, err := c.d.meet(c.ctx, ways)
 	if err != nil {
 		return fmt.Errorf("look up next hops: %w", err)
 	}
@@ -31,7 +35,51 @@ func (c *change) putBackends() error {
 		to := op.To.(resource.Backend)
 		return c.putBackend(to, hops[wayOf(to)])
 	})
-	return c.d.care(c.ctx, hops)
+	return nil
+}
+
+// A neighbour on a wire answers within a millisecond or two. What does not
+// within this time is told by an event, when it does.
+const (
+	meetPatience = 100 * time.Millisecond
+	meetAgain    = 2 * time.Millisecond
+)
+
+// meet looks up next hops, has the kernel ask for the neighbours that it does
+// not know, and waits a moment for their answers: so what is made now serves
+// now.
+func (d *Driver) meet(ctx context.Context, ways []way) (map[way]hop, error) {
+	hops, err := d.hops(ctx, ways)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.care(ctx, hops); err != nil {
+		return nil, err
+	}
+	until := time.Now().Add(meetPatience)
+	for wait := meetAgain; ; wait *= 2 {
+		silent := unanswered(hops)
+		left := time.Until(until)
+		if len(silent) == 0 || left <= 0 || ctx.Err() != nil {
+			return hops, ctx.Err()
+		}
+		time.Sleep(min(wait, left))
+		again, err := d.hops(ctx, silent)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(hops, again)
+	}
+}
+
+// unanswered are the ways whose next hop is asked for and has not answered.
+func unanswered(hops map[way]hop) (out []way) {
+	for w, h := range hops {
+		if h.why == nil && h.state&(usable|unix.NUD_FAILED) == 0 {
+			out = append(out, w)
+		}
+	}
+	return out
 }
 
 func (c *change) putBackend(to resource.Backend, h hop) error {

@@ -102,11 +102,11 @@ func (l *lookup) hop(w way, r route) hop {
 	if !to.IsValid() {
 		to = w.to
 	}
-	h := hop{next: neighbour{r.link, to}, source: r.source}
-	if h.why = l.leave(&h, r); h.why != nil {
-		return h
+	h := hop{next: neighbour{r.link, to}}
+	if h.why = l.leave(&h, r); h.why != nil || w.encap == resource.L2DSR {
+		return h // a frame as it is has no outer source
 	}
-	if w.encap != resource.L2DSR && !h.source.IsValid() {
+	if h.source = r.source; !h.source.IsValid() {
 		h.source, h.why = l.source(source{r.link, w.to.Is4()})
 	}
 	return h
