@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,6 +14,7 @@ import (
 	"reconciler/internal/apply"
 	"reconciler/internal/diff"
 	"reconciler/internal/engine"
+	"reconciler/internal/resource"
 	"reconciler/internal/state"
 )
 
@@ -21,6 +23,7 @@ type applyOptions struct {
 	host
 	planFile   string
 	allowPrune bool
+	allowChurn bool
 	confirm    time.Duration
 	force      bool
 	full       bool
@@ -43,6 +46,7 @@ func (c *cli) applyCommand() *cobra.Command {
 	o.out = outputFlag(f, "text", "json")
 	f.StringVar(&o.planFile, "plan", "", "apply exactly this plan of `diff -o json`, or refuse")
 	f.BoolVar(&o.allowPrune, "allow-prune", false, "release deletions that the guard would hold")
+	f.BoolVar(&o.allowChurn, "allow-churn", false, "release changes of VIPs that max-churn or min-healthy would hold")
 	f.DurationVar(&o.confirm, "confirm", 0, "put the former state back after this time unless `reconciler confirm` arrives")
 	f.BoolVar(&o.force, "force", false, "apply even though a daemon follows another tree")
 	f.BoolVar(&o.full, "full", false, "do not fold long lists")
@@ -68,8 +72,8 @@ const maxConfirm = 24 * time.Hour
 
 // applyDaemon has the daemon reconcile now.
 func (c *cli) applyDaemon(ctx context.Context, o applyOptions) error {
-	if o.allowPrune || o.confirm != 0 || o.force {
-		return exit(exitUsage, errors.New("--allow-prune, --confirm and --force go with a PATH; ask the daemon with approve and confirm"))
+	if o.allowPrune || o.allowChurn || o.confirm != 0 || o.force {
+		return exit(exitUsage, errors.New("--allow-prune, --allow-churn, --confirm and --force go with a PATH; ask the daemon with approve and confirm"))
 	}
 	if o.planFile != "" {
 		plan, err := c.daemonPlan(ctx, o.host)
@@ -109,9 +113,7 @@ func (c *cli) applyLocal(ctx context.Context, o applyOptions, path string) error
 		defer release()
 	}
 	l.fetch(ctx, want)
-	if o.confirm > 0 {
-		l.planner.Decide = engine.DecideOnce(true)
-	}
+	l.planner.Decide = engine.Once{Spares: o.confirm > 0, Released: o.allowChurn}.Decide()
 	l.planner.AllowPrune, l.planner.Guard.Again = o.allowPrune, l.heldBefore()
 	planned, err := l.planner.Plan(ctx, want, o.planFile != "")
 	if err != nil {
@@ -136,7 +138,7 @@ func (c *cli) applyThrough(ctx context.Context, o applyOptions, path string, loc
 	refused := exit(exitLease, hint(locked,
 		"a daemon keeps this host: `reconciler sync` has it look now, `reconciler suspend --for 1h` stops it for a while, --force goes on beside it"))
 	st, err := c.client(o.host).Status(ctx)
-	if err != nil || !follows(st.Source, path) || o.confirm != 0 || o.planFile != "" || o.allowPrune {
+	if err != nil || !follows(st.Source, path) || o.confirm != 0 || o.planFile != "" || o.allowPrune || o.allowChurn {
 		return refused
 	}
 	c.say("a daemon follows this directory: it applies")
@@ -251,11 +253,23 @@ func (a *applying) verified(left diff.Plan) (int, error) {
 	case !left.Empty():
 		return applyUnverified, fmt.Errorf("still differs after apply: %s %s", left.Ops[0].Verb, diff.Title(left.Ops[0]))
 	case held > 0:
-		return applyHeld, fmt.Errorf("%s held back; --allow-prune releases what the guard holds", count(held, "deletion"))
+		return applyHeld, heldBack(left, held)
 	case trouble > 0:
 		return applyUnverified, errors.New("not all of the configuration could be applied: see the lines that begin with an exclamation mark")
 	}
 	return exitOK, nil
+}
+
+// heldBack says what is held, and what releases it.
+func heldBack(left diff.Plan, n int) error {
+	if heldVIPs(left) {
+		return fmt.Errorf("%s held back; --allow-churn releases those of VIPs, --allow-prune deletions", count(n, "change"))
+	}
+	return fmt.Errorf("%s held back; --allow-prune releases what the guard holds", count(n, "deletion"))
+}
+
+func heldVIPs(left diff.Plan) bool {
+	return slices.ContainsFunc(left.Notes, func(n diff.Note) bool { return n.Code == diff.Held && n.Key.Kind == resource.KindVIP })
 }
 
 func (a *applying) tell(format string, args ...any) {

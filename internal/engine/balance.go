@@ -59,7 +59,7 @@ func (l *loop) weighAnew(bound, have *resource.Set, now intent.Moment) decided {
 	overrides := l.overrides(now)
 	want, left := intent.LeaveOut(bound, overrides)
 	d := intent.Balance(want, have, intent.Facts{
-		Now: now, Health: b.facts(want), Overrides: overrides, Orders: l.orders(now), Ramps: b.memory.Ramps, Steps: b.memory.Steps,
+		Now: now, Health: b.facts(want), Overrides: overrides, Orders: l.orders(now), Released: l.approved(), Ramps: b.memory.Ramps, Steps: b.memory.Steps,
 	})
 	b.memory = d
 	l.tellVIPs(d.States)
@@ -139,17 +139,22 @@ func (l *loop) turn(ctx context.Context) {
 	l.pass(ctx, CauseHealth)
 }
 
-// DecideOnce is Planner.Decide for commands that run once: they have no facts
-// of their own, and go by what the dataplane was told last. With spares, what
-// going back would need stays.
-func DecideOnce(spares bool) func(*resource.Set, observed.State) (*resource.Set, []diff.Note) {
+// Once says how commands decide that run once.
+type Once struct {
+	Spares   bool // what going back would need stays
+	Released bool // guards of VIPs let go
+}
+
+// Decide is Planner.Decide for them: they have no facts of their own, and go by
+// what the dataplane was told last.
+func (o Once) Decide() func(*resource.Set, observed.State) (*resource.Set, []diff.Note) {
 	clock := hostClock()
 	return func(want *resource.Set, have observed.State) (*resource.Set, []diff.Note) {
 		now := clock.Now()
-		d := intent.Balance(want, have.Objects, intent.Facts{Now: now})
+		d := intent.Balance(want, have.Objects, intent.Facts{Now: now, Released: o.Released})
 		out, _ := intent.KeepDrains(d.Want, have.Objects, now.At)
 		out = intent.Announce(out, have.Objects, d.States, nil, false, now.At).Want
-		if spares {
+		if o.Spares {
 			out = intent.KeepSpares(out, have.Objects)
 		}
 		return out, gateNotes(want, d.Gated)

@@ -370,6 +370,14 @@ func TestMaxChurnHolds(t *testing.T) {
 		if c := w.raised(CondHeld); !strings.Contains(c.Message, "max-churn 10.0 %") {
 			t.Errorf("condition %q", c.Message)
 		}
+		if _, err := w.engine.Approve(context.Background(), "rev-two"); err != nil {
+			t.Fatal(err)
+		}
+		w.wants("a=100 b=1")
+		w.cleared(CondHeld)
+		w.push("rev-three", guarded)
+		w.wait(time.Second)
+		w.wants("a=100 b=1") // one approval is for one revision
 		w.doctor.say("b=down")
 		w.wait(time.Second)
 		w.wants("a=100") // health is not judged

@@ -98,7 +98,7 @@ func (l *loop) drifts() bool { return l.kept && l.ledger.Boot == l.Clock.ID }
 // plan makes a plan by the facts of now, and keeps it for who asks.
 func (l *loop) plan(ctx context.Context, all bool) (Planned, error) {
 	revision := l.use.rev.Revision
-	l.planner.AllowPrune = l.ledger.Approved != "" && l.ledger.Approved == revision
+	l.planner.AllowPrune = l.approved()
 	l.planner.Guard.Again = l.ledger.Held == revision
 	out, err := l.planner.Plan(ctx, l.use.want, all)
 	if err != nil {
@@ -119,6 +119,12 @@ func (l *loop) plan(ctx context.Context, all bool) (Planned, error) {
 	l.conds.fromPlan(out.Plan)
 	l.seek()
 	return out, nil
+}
+
+// approved reports that a person released what guards hold of the revision in
+// use.
+func (l *loop) approved() bool {
+	return l.ledger.Approved != "" && l.ledger.Approved == l.useRevision()
 }
 
 // rememberHold keeps on disk that deletions of a revision are held, before

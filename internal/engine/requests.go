@@ -223,19 +223,20 @@ func matches(revision, prefix string) bool {
 	return len(prefix) >= minPrefix && strings.HasPrefix(revision, prefix)
 }
 
-// Approve releases the held deletions of a revision; a prefix of at least
-// seven characters will do.
+// Approve releases what guards hold of a revision, deletions and changes of
+// VIPs; a prefix of at least seven characters will do.
 func (e *Engine) Approve(ctx context.Context, revision string) (Pass, error) {
 	return e.doPass(ctx, func(_ context.Context, l *loop) error {
 		if !matches(l.useRevision(), revision) {
 			return fmt.Errorf("approve %q: %w: the host follows %s", revision, ErrUnknown, short(l.useRevision()))
 		}
-		if l.planned.Guarded == 0 {
+		if l.planned.Guarded == 0 && len(l.balance.memory.Gated) == 0 {
 			return fmt.Errorf("approve %s: %w: the guard holds nothing", revision, ErrNothing)
 		}
 		l.ledger.Approved = l.useRevision()
+		l.balance.turned = true
 		l.saveLedger()
-		l.event(Event{Type: EventRequest, Revision: l.useRevision(), Message: "held deletions are approved"})
+		l.event(Event{Type: EventRequest, Revision: l.useRevision(), Message: "what guards hold is approved"})
 		return nil
 	})
 }

@@ -13,7 +13,7 @@ import (
 // guard holds back what YAML or a person wants of a VIP where its guards say
 // so. What happened to backends is not theirs to judge: it is done first.
 func (b *balancing) guard(k resource.Key, v *resource.VIP, was resource.VIP, causes map[string]cause) {
-	if v.MaxChurn.Limit == 0 && v.MinHealthy == 0 || v.Sticky != was.Sticky {
+	if b.Released || v.MaxChurn.Limit == 0 && v.MinHealthy == 0 || v.Sticky != was.Sticky {
 		return
 	}
 	base := afterEvents(was.Shares, v.Shares, causes)

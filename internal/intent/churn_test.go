@@ -45,6 +45,7 @@ func TestMaxChurn(t *testing.T) {
 		"within":               {disable("a"), 250, 9, ""},
 		"beyond":               {disable("abcde"), 250, 10, "more than max-churn 25.0 %"},
 		"no limit":             {disable("abcde"), 0, 5, ""},
+		"a person lets it go":  {func(b *bench) { b.facts.Released = true; disable("abcde")(b) }, 250, 5, ""},
 		"health is not judged": {func(b *bench) { b.say("a=down b=down c=down d=down e=down") }, 250, 5, ""},
 		"health is done, the rest waits": {func(b *bench) {
 			b.say("a=down")

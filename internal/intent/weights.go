@@ -24,6 +24,8 @@ type Facts struct {
 	Health    map[resource.Key]Health
 	Overrides []Override
 	Orders    []Order // of people; those of YAML are with the backends
+	// Released says that a person lets guards of VIPs go.
+	Released bool
 	// Ramps are those of the last decision; nil for the first one.
 	Ramps Ramps
 	// Steps are when VIPs that go to a new ring in steps may do the next one.
