@@ -83,7 +83,7 @@ func TestWhatIsHalfMadeIsReplaced(t *testing.T) {
 	want[0] = larger(1021)
 	n.settle(want...)
 	n.oneTable()
-	if err := os.Remove(plane.PinPath(n.d.tables.dir, "lb_control")); err != nil {
+	if err := os.Remove(plane.PinPath(n.d.tables.dir, "lb_plane")); err != nil {
 		t.Fatal(err)
 	}
 	if err := n.d.Close(); err != nil {

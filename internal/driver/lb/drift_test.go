@@ -9,9 +9,11 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/cilium/ebpf"
 
+	"reconciler/internal/driver/lb/bpf"
 	"reconciler/internal/driver/lb/plane"
 	"reconciler/internal/observed"
 	"reconciler/internal/resource"
@@ -20,6 +22,17 @@ import (
 // poke changes an element of a pinned map, as a stranger would.
 func (b *bench) poke(name string, index uint32, change func(value []byte)) {
 	b.t.Helper()
+	var p bpf.LBPlane
+	parts := map[string]struct{ at, size uintptr }{ // of one map's one value
+		"lb_services": {unsafe.Offsetof(p.Services), unsafe.Sizeof(p.Services[0])},
+		"lb_backends": {unsafe.Offsetof(p.Backends), unsafe.Sizeof(p.Backends[0])},
+		"lb_tables":   {unsafe.Offsetof(p.Tables), unsafe.Sizeof(p.Tables[0])},
+	}
+	part, ok := parts[name]
+	from := part.at + uintptr(index)*part.size
+	if ok {
+		name, index = "lb_plane", 0
+	}
 	m, err := ebpf.LoadPinnedMap(plane.PinPath(b.d.tables.dir, name), nil)
 	if err != nil {
 		b.t.Fatal(err)
@@ -29,7 +42,11 @@ func (b *bench) poke(name string, index uint32, change func(value []byte)) {
 	if err := m.Lookup(index, value); err != nil {
 		b.t.Fatal(err)
 	}
-	change(value)
+	if ok {
+		change(value[from:][:part.size])
+	} else {
+		change(value)
+	}
 	if err := m.Put(index, value); err != nil {
 		b.t.Fatal(err)
 	}
@@ -145,8 +162,9 @@ func (b *bench) spoilClaim() {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	for i := range b.d.tables.Map("lb_claims").MaxEntries() {
-		b.poke("lb_claims", i, func(v []byte) { v[8], v[9] = 0, 0 })
+	var table bpf.LBTable
+	for i := range uint32(2) {
+		b.poke("lb_tables", i, func(v []byte) { clear(v[unsafe.Offsetof(table.ClaimDisplace):][:unsafe.Sizeof(table.ClaimDisplace)]) })
 	}
 	if lost := b.d.tables.Lost(all); len(lost) == 0 {
 		b.t.Fatal("nothing is lost")

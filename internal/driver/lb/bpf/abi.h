@@ -13,47 +13,42 @@
 #define MAGIC 0x31424c52 /* "RLB1" */
 #define ABI 1
 
+// Sizes. What is a power of two is one for the sake of its mask.
 #define RING_MAX 65537
+#define ADDRESSES 16384 // elements of the table of VIPs
+#define CLAIMS 32768
+#define SERVICES 16384
+#define BACKENDS 16384
+
 #define MOVED 0x8000 /* of a slot: its owner changed lately */
 #define NO_BACKEND 0x7fff
 #define NO_RING 0xffff
 #define NO_SERVICE 0xffff
 #define AMBIGUOUS 0xfffe /* fragments: of which service, only their ports would say */
 
-// control is one for all. Numbers of elements are powers of two, less one.
-struct control {
-	__u32 magic, abi;
-	__u64 live; // the VIP table in force: its seed, and in bit 0 its half
-	__u32 address_mask, claim_mask;
-	__u32 ring_size, services, backends, rings, flows, addresses, claims, unused;
-	__u64 udp_idle; // ns
-	__be32 source4, hosts4; // of tunnels: the network, and the mask of what a flow draws
-	__be32 source6[4], hosts6[4];
-};
-
-// address is an element of the table of VIPs, and a bucket of it: what a bucket
-// says is of other addresses than the one that stands here.
+// address is an element of the table of VIPs.
 struct address {
 	__u32 addr[4];	   // IPv4: the first alone
-	__u16 displace;	   // of the bucket; 0: no VIP falls into it
 	__u8 family;	   // 4, 6; 0: no address here
 	__u8 specific;	   // some claim names a port, or a protocol other than TCP and UDP
+	__u16 own;	   // bits, for who reads the claims back: any, TCP, UDP is claimed as such
 	__u16 any;	   // the service of all that nobody else claims
 	__u16 whole[2];	   // of TCP, of UDP, on all ports that nobody else claims
 	__u16 fragment[2]; // of TCP's and UDP's fragments, which have no ports
-	__u16 own;	   // bits, for who reads the claims back: any, TCP, UDP is claimed as such
+	__u16 unused;
 };
 
-// claim is an element, and a bucket, of the table of what is claimed of an
-// address: where the address stands, protocol, port.
-struct claim {
-	__u64 key;
-	__u16 displace;
-	__u16 service;
-	__u32 used;
-};
+// A claim of a port, or of a protocol, is a word: what it is of, and the service.
+#define CLAIM_OF(at, protocol, port) ((__u64)(at) << 24 | (__u64)(protocol) << 16 | (port))
+#define CLAIM_SHIFT 16
 
-#define CLAIM_KEY(at, protocol, port) ((__u64)(at) << 24 | (__u64)(protocol) << 16 | (port))
+// table says what is claimed. A displacement of 0 is an empty bucket.
+struct table {
+	__u16 address_displace[ADDRESSES];
+	__u16 claim_displace[CLAIMS];
+	__u64 claims[CLAIMS];
+	struct address addresses[ADDRESSES];
+};
 
 enum service_flags {
 	SERVES = 1, // has a ring
@@ -86,7 +81,7 @@ enum backend_flags {
 	OUTER6 = 8,
 };
 
-// backend is a frame's head as it leaves: a cache line.
+// backend is a frame's head as it leaves.
 struct backend {
 	__u8 ether[16]; // destination, source, 802.1Q, tag
 	__u32 ifindex;
@@ -97,6 +92,21 @@ struct backend {
 	__u32 reserved;
 	__be32 addr[4];
 	__be32 source[4]; // of tunnels, where no prefix is set
+} __attribute__((aligned(64)));
+
+// plane is all that the program asks, but rings. It is one value, so that it is
+// found once for a packet, and shared with who writes it.
+struct plane {
+	__u32 magic, abi;
+	__u64 live; // the table in force: its seed, and in bit 0 its index
+	__u64 udp_idle; // ns
+	__be32 source4, hosts4; // of tunnels: the network, and the mask of what a flow draws
+	__be32 source6[4], hosts6[4];
+	__u32 ring_size;
+	__u32 cap_addresses, cap_claims, cap_services, cap_backends, cap_rings, cap_flows; // for who opens it
+	struct backend backends[BACKENDS];
+	struct service services[SERVICES];
+	struct table tables[2];
 };
 
 // flow is who speaks with whom; ports are 0 where there are none.

@@ -14,6 +14,9 @@ static __always_inline int ends(enum reason why, int verdict)
 	return verdict;
 }
 
+// refused ends a packet that cannot be told apart; one of somebody else passes.
+static __always_inline int refused(int why) { return ends(why, why == UNCLAIMED ? XDP_PASS : XDP_DROP); }
+
 static __always_inline struct service_stats *stats_of_service(__u32 service)
 {
 	return bpf_map_lookup_elem(&lb_vip_stats, &service);

@@ -38,10 +38,10 @@ static __always_inline void write_ether(struct ethhdr *eth, const struct backend
 
 // write4 fills in an outer header; to->sum is that of all that is the same for
 // each packet.
-static __always_inline void write4(struct iphdr *ip, const struct backend *to, const struct packet *p, const struct control *c, __u32 draw)
+static __always_inline void write4(struct iphdr *ip, const struct backend *to, const struct packet *p, const struct plane *l, __u32 draw)
 {
 	__be16 length = bpf_htons(p->length + sizeof(*ip));
-	__be32 source = c->source4 ? c->source4 | (draw & c->hosts4) : to->source[0];
+	__be32 source = l->source4 ? l->source4 | (draw & l->hosts4) : to->source[0];
 	__u8 protocol = inner_protocol(p);
 	__u32 sum = to->sum + bpf_htons(0x4500 | p->tos) + bpf_htons(TTL << 8 | protocol) + length;
 
@@ -59,7 +59,7 @@ static __always_inline void write4(struct iphdr *ip, const struct backend *to, c
 	ip->daddr = to->addr[0];
 }
 
-static __always_inline void write6(struct ipv6hdr *ip, const struct backend *to, const struct packet *p, const struct control *c, __u32 draw)
+static __always_inline void write6(struct ipv6hdr *ip, const struct backend *to, const struct packet *p, const struct plane *l, __u32 draw)
 {
 	__be32 *source = ip->saddr.s6_addr32;
 
@@ -67,11 +67,11 @@ static __always_inline void write6(struct ipv6hdr *ip, const struct backend *to,
 	ip->payload_len = bpf_htons(p->length);
 	ip->nexthdr = inner_protocol(p);
 	ip->hop_limit = TTL;
-	if (c->source6[0]) {
-		source[0] = c->source6[0] | (draw & c->hosts6[0]);
-		source[1] = c->source6[1] | (draw & c->hosts6[1]);
-		source[2] = c->source6[2] | (draw & c->hosts6[2]);
-		source[3] = c->source6[3] | (draw & c->hosts6[3]);
+	if (l->source6[0]) {
+		source[0] = l->source6[0] | (draw & l->hosts6[0]);
+		source[1] = l->source6[1] | (draw & l->hosts6[1]);
+		source[2] = l->source6[2] | (draw & l->hosts6[2]);
+		source[3] = l->source6[3] | (draw & l->hosts6[3]);
 	} else {
 		__builtin_memcpy(source, to->source, 16);
 	}
@@ -84,7 +84,7 @@ static __always_inline __be16 ether_type(__u8 family)
 }
 
 // leave sends a packet to its backend.
-static __always_inline int leave(struct frame *f, const struct packet *p, const struct control *c, const struct backend *to, __u32 draw)
+static __always_inline int leave(struct frame *f, const struct packet *p, const struct plane *l, const struct backend *to, __u32 draw)
 {
 	__u32 head = to->flags & TAGGED ? TAGGED_ETHER : sizeof(struct ethhdr);
 	__u32 outer = outer_size(to);
@@ -101,12 +101,12 @@ static __always_inline int leave(struct frame *f, const struct packet *p, const 
 		if (l3 + sizeof(struct iphdr) > f->end)
 			return ends(NO_ROOM, XDP_DROP);
 		write_ether(f->data, to, bpf_htons(ETH_P_IP));
-		write4(l3, to, p, c, draw);
+		write4(l3, to, p, l, draw);
 	} else if (outer) {
 		if (l3 + sizeof(struct ipv6hdr) > f->end)
 			return ends(NO_ROOM, XDP_DROP);
 		write_ether(f->data, to, bpf_htons(ETH_P_IPV6));
-		write6(l3, to, p, c, draw);
+		write6(l3, to, p, l, draw);
 	} else {
 		write_ether(f->data, to, ether_type(p->flow.family));
 	}

@@ -37,53 +37,66 @@ static __always_inline __u16 slot(__u32 ring, __u32 at)
 	return r->slots[at];
 }
 
-static __always_inline void remember(const struct packet *p, const struct flow *key, __u16 backend, __u64 now, struct service_stats *stats)
+// moved is what decides on a packet whose slot moved.
+struct moved {
+	struct flow flow;
+	bool tcp, syn, error;
+	__u16 newer, previous; // owner, ring
+	__u32 at;	       // the slot
+	__u64 opened;
+};
+
+static __always_inline void remember(const struct moved *m, __u16 backend, __u64 now, struct service_stats *stats)
 {
 	struct flow_state state = {.seen = now, .backend = backend};
 
-	if (p->error || backend == NO_BACKEND)
+	if (m->error || backend == NO_BACKEND)
 		return;
-	bpf_map_update_elem(&lb_flows, key, &state, BPF_ANY);
+	bpf_map_update_elem(&lb_flows, &m->flow, &state, BPF_ANY);
 	stats->table_inserts++;
 }
 
-// owner_moved is the owner of a flow whose slot moved to a new one.
-static __always_inline __u16 owner_moved(const struct control *c, const struct service *s, const struct packet *p, __u32 at, __u16 newer, struct service_stats *stats)
+// owner_moved is the owner of a flow whose slot moved to a new one. It is
+// called, as few slots moved: what is rare must not cost others registers.
+static __noinline __u16 owner_moved(const struct moved *m, __u64 udp_idle, struct service_stats *stats)
 {
-	__u16 previous = s->previous, former = NO_BACKEND;
 	__u64 now = bpf_ktime_get_ns();
-	bool tcp = p->flow.protocol == IPPROTO_TCP && !p->fragment;
-	struct flow key = p->flow; // the packet itself stays in registers
+	__u16 chosen = m->newer, former = NO_BACKEND;
 	struct flow_state *known;
 
-	if (tcp && p->syn) {
-		remember(p, &key, newer, now, stats);
-		return newer;
+	if (m->tcp && m->syn) {
+		remember(m, chosen, now, stats);
+		return chosen;
 	}
-	known = bpf_map_lookup_elem(&lb_flows, &key);
-	if (known && (tcp || now < known->seen + c->udp_idle)) {
-		if (!p->error)
+	known = bpf_map_lookup_elem(&lb_flows, &m->flow);
+	if (known && (m->tcp || now < known->seen + udp_idle)) {
+		if (!m->error)
 			known->seen = now;
 		stats->table_hits++;
 		return known->backend;
 	}
-	if (previous != NO_RING && (tcp || now < s->opened + c->udp_idle))
-		former = slot(previous, at) & ~MOVED;
+	if (m->previous != NO_RING && (m->tcp || now < m->opened + udp_idle))
+		former = slot(m->previous, m->at) & ~MOVED;
 	if (former != NO_BACKEND) {
 		stats->previous++;
-		newer = former;
+		chosen = former;
 	}
-	if (!tcp)
-		remember(p, &key, newer, now, stats);
-	return newer;
+	if (!m->tcp)
+		remember(m, chosen, now, stats);
+	return chosen;
 }
 
-static __always_inline __u16 owner(const struct control *c, const struct service *s, const struct packet *p, __u64 hash, struct service_stats *stats)
+static __always_inline __u16 owner(const struct plane *l, const struct service *s, struct service now, const struct packet *p, __u64 hash, struct service_stats *stats)
 {
-	__u32 at = slot_of(hash, c->ring_size);
-	__u16 found = slot(s->ring, at);
+	__u32 at = slot_of(hash, l->ring_size);
+	__u16 found = slot(now.ring, at);
+	struct moved m;
 
-	if (found & MOVED)
-		return owner_moved(c, s, p, at, found & ~MOVED, stats);
-	return found;
+	if (!(found & MOVED))
+		return found;
+	m = (struct moved){
+		.flow = p->flow, .tcp = p->flow.protocol == IPPROTO_TCP && !p->fragment, .syn = p->syn, .error = p->error,
+		.newer = found & ~MOVED, .previous = now.previous, .at = at, .opened = s->opened,
+	};
+	return owner_moved(&m, l->udp_idle, stats);
 }

@@ -99,7 +99,14 @@ static __always_inline void turn_ether(struct frame *f, const struct packet *p)
 	put_ether(f, &ether, p->l3);
 }
 
-static __always_inline void add_to(__u16 *checksum, __u32 more) { *checksum = ~fold((__u16)~*checksum + more); }
+// add_to takes up a change. Of the two zeros it writes that which is right for
+// a message of zeros too.
+static __always_inline void add_to(__u16 *checksum, __u32 more)
+{
+	__u16 sum = ~fold((__u16)~*checksum + more);
+
+	*checksum = sum ? sum : 0xffff;
+}
 
 static __always_inline int echo4(struct frame *f, struct packet *p, struct iphdr *ip, struct icmp *icmp)
 {

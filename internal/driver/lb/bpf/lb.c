@@ -8,149 +8,219 @@
 #include "icmp.h"
 #include "reject.h"
 
+// SERVE is no verdict: a packet, or the flow an error is about, wants a backend.
+#define SERVE -1
+
 // vip is what is known of a packet's destination.
 struct vip {
-	const struct control *c;
-	__u64 live;
-	struct address *address;
+	const struct plane *l;
+	const struct table *table;
+	__u64 seed;
+	const struct address *address;
 	__u32 at;
 };
+
+static __always_inline bool find_vip(struct vip *v, const struct packet *p)
+{
+	__u32 zero = 0;
+	__u64 live;
+
+	v->l = bpf_map_lookup_elem(&lb_plane, &zero);
+	if (!v->l)
+		return false;
+	live = *(volatile __u64 *)&v->l->live;
+	v->table = &v->l->tables[live & 1];
+	v->seed = live | 1;
+	v->address = find_address(v->table, v->seed, &p->flow, &v->at);
+	return v->address;
+}
 
 // claimed is the service that a packet is for: the most specific that claims it.
 static __always_inline __u32 claimed(const struct vip *v, const struct packet *p)
 {
 	const struct flow *f = &p->flow;
 	bool ported = has_ports(f);
-	__u16 port = bpf_ntohs(f->ports >> 16);
 	__u32 service;
 
 	if (ported && p->fragment)
 		return v->address->fragment[f->protocol == IPPROTO_UDP];
 	if (v->address->specific) {
-		service = find_claim(v->c, v->live, CLAIM_KEY(v->at, f->protocol, port));
+		service = find_claim(v->table, v->seed, f, v->at, bpf_ntohs(f->ports >> 16));
 		if (service != NO_SERVICE)
 			return service;
 	}
 	return ported ? v->address->whole[f->protocol == IPPROTO_UDP] : v->address->any;
 }
 
-static __always_inline int without_backend(struct frame *f, const struct packet *p, __u16 flags, struct service_stats *stats)
+// What follows is rare, and called, so that what is not has all registers.
+
+static __noinline int icmp4(struct xdp_md *ctx, struct packet *p)
 {
-	stats->no_backend++;
-	if (flags & PASSES)
-		return ends(NO_OWNER, XDP_PASS);
-	if (flags & REJECTS)
-		return ends(REJECTED, reject(f, p));
-	return ends(NO_OWNER, XDP_DROP);
+	struct frame f;
+	struct iphdr *ip;
+	struct icmp *icmp;
+	int why;
+
+	open_frame(&f, ctx);
+	ip = at(&f, p->l3);
+	icmp = at(&f, p->l4);
+	if ((void *)(ip + 1) > f.end || (void *)(icmp + 1) > f.end || p->l4 - p->l3 + sizeof(*icmp) > p->length)
+		return ends(TRUNCATED, XDP_DROP);
+	if (icmp->type == ECHO_4)
+		return echo4(&f, p, ip, icmp);
+	if (!is_error4(icmp->type))
+		return SERVE;
+	why = about4(&f, p);
+	if (why != FINE)
+		return refused(why);
+	return ends(ICMP_ERROR, SERVE);
 }
 
-static __always_inline int forward(struct frame *f, const struct packet *p, const struct control *c, __u32 backend, __u32 draw, struct service_stats *stats)
+static __noinline int icmp6(struct xdp_md *ctx, struct packet *p)
 {
-	struct backend *to = bpf_map_lookup_elem(&lb_backends, &backend);
-	struct backend_stats *more = stats_of_backend(backend);
-	__u32 outer;
+	struct frame f;
+	struct ipv6hdr *ip;
+	struct icmp *icmp;
+	int why;
 
-	if (!to || !more || !(to->flags & VALID)) {
-		if (more)
-			more->failed++;
+	open_frame(&f, ctx);
+	ip = at(&f, p->l3);
+	icmp = at(&f, p->l4);
+	if ((void *)(ip + 1) > f.end || (void *)(icmp + 1) > f.end || p->l4 - p->l3 + sizeof(*icmp) > p->length)
+		return ends(TRUNCATED, XDP_DROP);
+	if (icmp->type == ECHO_6)
+		return echo6(&f, p, ip, icmp);
+	if (!is_error6(icmp->type))
+		return SERVE;
+	why = about6(&f, p);
+	if (why != FINE)
+		return refused(why);
+	return ends(ICMP_ERROR, SERVE);
+}
+
+static __noinline int without_backend(struct xdp_md *ctx, const struct packet *p, __u16 flags)
+{
+	struct frame f;
+
+	if (flags & PASSES)
+		return ends(NO_OWNER, XDP_PASS);
+	if (!(flags & REJECTS))
+		return ends(NO_OWNER, XDP_DROP);
+	open_frame(&f, ctx);
+	return ends(REJECTED, reject(&f, p));
+}
+
+static __noinline int exceeds(struct xdp_md *ctx, const struct packet *p, __u32 mtu)
+{
+	struct frame f;
+
+	open_frame(&f, ctx);
+	return too_big(&f, p, mtu);
+}
+
+static __always_inline int forward(struct frame *f, const struct packet *p, const struct plane *l, __u32 backend, __u32 draw, struct service_stats *stats)
+{
+	const struct backend *to = &l->backends[backend & (BACKENDS - 1)];
+	struct backend_stats *more = stats_of_backend(backend);
+	__u32 outer = outer_size(to);
+
+	if (!more)
+		return ends(NO_WAY, XDP_DROP);
+	if (!(to->flags & VALID)) {
+		more->failed++;
 		return ends(NO_WAY, XDP_DROP);
 	}
-	outer = outer_size(to);
 	if (p->length + outer > to->mtu) {
+		struct packet copy = *p;
+
 		stats->too_big++;
-		return too_big(f, p, to->mtu - outer);
+		return exceeds(f->ctx, &copy, to->mtu - outer);
 	}
 	more->packets++;
 	more->bytes += p->length;
 	more->flows += p->syn;
-	return leave(f, p, c, to, draw);
+	return leave(f, p, l, to, draw);
 }
 
 static __always_inline int serve(struct frame *f, struct packet *p, const struct vip *v)
 {
 	__u32 service = claimed(v, p);
+	const struct service *s = &v->l->services[service & (SERVICES - 1)];
 	struct service_stats *stats;
-	struct service *s, now;
+	struct service now;
 	__u16 backend = NO_BACKEND;
 	__u64 hash;
 
 	if (service == AMBIGUOUS)
 		return ends(FRAGMENT, XDP_DROP);
-	s = bpf_map_lookup_elem(&lb_services, &service);
 	stats = stats_of_service(service);
-	if (!s || !stats)
+	if (!stats)
 		return ends(UNCLAIMED, XDP_PASS);
 	now.word = *(volatile __u64 *)&s->word;
-	now.opened = s->opened;
 	p->flow.service = service;
 	hash = hash_flow(&p->flow, now.flags & STICKY);
 	if (now.flags & SERVES)
-		backend = owner(v->c, &now, p, hash, stats);
+		backend = owner(v->l, s, now, p, hash, stats);
 	stats->packets++;
 	stats->bytes += p->length;
 	stats->flows += p->syn;
-	if (backend == NO_BACKEND)
-		return without_backend(f, p, now.flags, stats);
-	return forward(f, p, v->c, backend, hash, stats);
+	if (backend == NO_BACKEND) {
+		struct packet copy = *p;
+
+		stats->no_backend++;
+		return without_backend(f->ctx, &copy, now.flags);
+	}
+	return forward(f, p, v->l, backend, hash, stats);
 }
 
-// refused ends a packet that cannot be told apart; one of somebody else passes.
-static __always_inline int refused(int why) { return ends(why, why == UNCLAIMED ? XDP_PASS : XDP_DROP); }
-
-// SERVE is no verdict: a packet, or the flow an error is about, wants a backend.
-#define SERVE -1
-
-static __always_inline int on_icmp4(struct frame *f, struct packet *p, struct iphdr *ip)
+// unusual is for whatever is not common: options and extension headers,
+// fragments, ICMP, protocols without ports, broken packets.
+static __noinline int unusual(struct xdp_md *ctx)
 {
-	struct icmp *icmp = at(f, p->l4);
-	int why;
+	struct packet p = {};
+	struct vip v = {};
+	struct frame f;
+	__be16 proto;
+	int why, verdict = SERVE;
 
-	if ((void *)(icmp + 1) > f->end || p->l4 - p->l3 + sizeof(*icmp) > p->length)
-		return refused(TRUNCATED);
-	if (icmp->type == ECHO_4)
-		return echo4(f, p, ip, icmp);
-	if (!is_error4(icmp->type))
-		return SERVE;
-	why = about4(f, p);
-	if (why != FINE)
-		return refused(why);
-	return ends(ICMP_ERROR, SERVE);
-}
+	open_frame(&f, ctx);
+	proto = parse_ether(&f, &p);
+	if (proto == bpf_htons(ETH_P_IP)) {
+		struct iphdr *ip = at(&f, p.l3);
 
-static __always_inline int on_icmp6(struct frame *f, struct packet *p, struct ipv6hdr *ip)
-{
-	struct icmp *icmp = at(f, p->l4);
-	int why;
+		if ((void *)(ip + 1) > f.end)
+			return XDP_PASS;
+		p.flow.family = 4;
+		p.flow.dst[0] = ip->daddr;
+		why = parse4(&f, &p, ip);
+		if (why != FINE)
+			return refused(why);
+		if (p.flow.protocol == IPPROTO_ICMP && !p.fragment)
+			verdict = icmp4(ctx, &p);
+	} else {
+		struct ipv6hdr *ip = at(&f, p.l3);
 
-	if ((void *)(icmp + 1) > f->end || p->l4 - p->l3 + sizeof(*icmp) > p->length)
-		return refused(TRUNCATED);
-	if (icmp->type == ECHO_6)
-		return echo6(f, p, ip, icmp);
-	if (!is_error6(icmp->type))
-		return SERVE;
-	why = about6(f, p);
-	if (why != FINE)
-		return refused(why);
-	return ends(ICMP_ERROR, SERVE);
-}
-
-static __always_inline bool find_vip(struct vip *v, const struct packet *p)
-{
-	__u32 zero = 0;
-
-	v->c = bpf_map_lookup_elem(&lb_control, &zero);
-	if (!v->c)
-		return false;
-	v->live = *(volatile __u64 *)&v->c->live;
-	v->address = find_address(v->c, v->live, p->flow.dst, p->flow.family, &v->at);
-	return v->address;
+		if ((void *)(ip + 1) > f.end)
+			return XDP_PASS;
+		p.flow.family = 6;
+		__builtin_memcpy(p.flow.dst, &ip->daddr, 16);
+		why = parse6(&f, &p, ip);
+		if (why != FINE)
+			return refused(why);
+		if (p.flow.protocol == IPPROTO_ICMP6 && !p.fragment)
+			verdict = icmp6(ctx, &p);
+	}
+	if (verdict != SERVE)
+		return verdict;
+	if (!find_vip(&v, &p))
+		return XDP_PASS;
+	return serve(&f, &p, &v);
 }
 
 static __always_inline int on4(struct frame *f, struct packet *p)
 {
 	struct iphdr *ip = at(f, p->l3);
 	struct vip v = {};
-	int why;
 
 	if ((void *)(ip + 1) > f->end)
 		return XDP_PASS;
@@ -158,15 +228,8 @@ static __always_inline int on4(struct frame *f, struct packet *p)
 	p->flow.dst[0] = ip->daddr;
 	if (!find_vip(&v, p))
 		return XDP_PASS;
-	why = parse4(f, p, ip);
-	if (why != FINE)
-		return refused(why);
-	if (p->flow.protocol == IPPROTO_ICMP && !p->fragment) {
-		int verdict = on_icmp4(f, p, ip);
-
-		if (verdict != SERVE)
-			return verdict;
-	}
+	if (!common4(f, p, ip))
+		return unusual(f->ctx);
 	return serve(f, p, &v);
 }
 
@@ -174,7 +237,6 @@ static __always_inline int on6(struct frame *f, struct packet *p)
 {
 	struct ipv6hdr *ip = at(f, p->l3);
 	struct vip v = {};
-	int why;
 
 	if ((void *)(ip + 1) > f->end)
 		return XDP_PASS;
@@ -182,15 +244,8 @@ static __always_inline int on6(struct frame *f, struct packet *p)
 	__builtin_memcpy(p->flow.dst, &ip->daddr, 16);
 	if (!find_vip(&v, p))
 		return XDP_PASS;
-	why = parse6(f, p, ip);
-	if (why != FINE)
-		return refused(why);
-	if (p->flow.protocol == IPPROTO_ICMP6 && !p->fragment) {
-		int verdict = on_icmp6(f, p, ip);
-
-		if (verdict != SERVE)
-			return verdict;
-	}
+	if (!common6(f, p, ip))
+		return unusual(f->ctx);
 	return serve(f, p, &v);
 }
 

@@ -16,13 +16,13 @@ import (
 type LBAddress struct {
 	_        structs.HostLayout
 	Addr     [4]uint32
-	Displace uint16
 	Family   uint8
 	Specific uint8
+	Own      uint16
 	Any      uint16
 	Whole    [2]uint16
 	Fragment [2]uint16
-	Own      uint16
+	Unused   uint16
 }
 
 type LBBackend struct {
@@ -57,36 +57,6 @@ type LBBackendStats struct {
 	Failed  uint64
 }
 
-type LBClaim struct {
-	_        structs.HostLayout
-	Key      uint64
-	Displace uint16
-	Service  uint16
-	Used     uint32
-}
-
-type LBControl struct {
-	_           structs.HostLayout
-	Magic       uint32
-	Abi         uint32
-	Live        uint64
-	AddressMask uint32
-	ClaimMask   uint32
-	RingSize    uint32
-	Services    uint32
-	Backends    uint32
-	Rings       uint32
-	Flows       uint32
-	Addresses   uint32
-	Claims      uint32
-	Unused      uint32
-	UdpIdle     uint64
-	Source4     uint32
-	Hosts4      uint32
-	Source6     [4]uint32
-	Hosts6      [4]uint32
-}
-
 type LBFlow struct {
 	_        structs.HostLayout
 	Src      [4]uint32
@@ -102,6 +72,29 @@ type LBFlowState struct {
 	Seen    uint64
 	Backend uint16
 	Unused  [3]uint16
+}
+
+type LBPlane struct {
+	_            structs.HostLayout
+	Magic        uint32
+	Abi          uint32
+	Live         uint64
+	UdpIdle      uint64
+	Source4      uint32
+	Hosts4       uint32
+	Source6      [4]uint32
+	Hosts6       [4]uint32
+	RingSize     uint32
+	CapAddresses uint32
+	CapClaims    uint32
+	CapServices  uint32
+	CapBackends  uint32
+	CapRings     uint32
+	CapFlows     uint32
+	_            [36]byte
+	Backends     [16384]LBBackend
+	Services     [16384]LBService
+	Tables       [2]LBTable
 }
 
 type LBReason uint32
@@ -153,24 +146,28 @@ type LBServiceStats struct {
 	Previous     uint64
 }
 
+type LBTable struct {
+	_               structs.HostLayout
+	AddressDisplace [16384]uint16
+	ClaimDisplace   [32768]uint16
+	Claims          [32768]uint64
+	Addresses       [16384]LBAddress
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	LBMapLbAddresses = "lb_addresses"
-	LBMapLbBackends  = "lb_backends"
-	LBMapLbBeNames   = "lb_be_names"
-	LBMapLbBeStats   = "lb_be_stats"
-	LBMapLbClaims    = "lb_claims"
-	LBMapLbControl   = "lb_control"
-	LBMapLbFlows     = "lb_flows"
-	LBMapLbReasons   = "lb_reasons"
-	LBMapLbRings     = "lb_rings"
-	LBMapLbServices  = "lb_services"
-	LBMapLbVipNames  = "lb_vip_names"
-	LBMapLbVipStats  = "lb_vip_stats"
-	LBMapLbWeights   = "lb_weights"
-	LBProgLb         = "lb"
+	LBMapLbBeNames  = "lb_be_names"
+	LBMapLbBeStats  = "lb_be_stats"
+	LBMapLbFlows    = "lb_flows"
+	LBMapLbPlane    = "lb_plane"
+	LBMapLbReasons  = "lb_reasons"
+	LBMapLbRings    = "lb_rings"
+	LBMapLbVipNames = "lb_vip_names"
+	LBMapLbVipStats = "lb_vip_stats"
+	LBMapLbWeights  = "lb_weights"
+	LBProgLb        = "lb"
 )
 
 // LoadLB returns the embedded CollectionSpec for LB.
@@ -222,19 +219,15 @@ type LBProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type LBMapSpecs struct {
-	LbAddresses *ebpf.MapSpec `ebpf:"lb_addresses"`
-	LbBackends  *ebpf.MapSpec `ebpf:"lb_backends"`
-	LbBeNames   *ebpf.MapSpec `ebpf:"lb_be_names"`
-	LbBeStats   *ebpf.MapSpec `ebpf:"lb_be_stats"`
-	LbClaims    *ebpf.MapSpec `ebpf:"lb_claims"`
-	LbControl   *ebpf.MapSpec `ebpf:"lb_control"`
-	LbFlows     *ebpf.MapSpec `ebpf:"lb_flows"`
-	LbReasons   *ebpf.MapSpec `ebpf:"lb_reasons"`
-	LbRings     *ebpf.MapSpec `ebpf:"lb_rings"`
-	LbServices  *ebpf.MapSpec `ebpf:"lb_services"`
-	LbVipNames  *ebpf.MapSpec `ebpf:"lb_vip_names"`
-	LbVipStats  *ebpf.MapSpec `ebpf:"lb_vip_stats"`
-	LbWeights   *ebpf.MapSpec `ebpf:"lb_weights"`
+	LbBeNames  *ebpf.MapSpec `ebpf:"lb_be_names"`
+	LbBeStats  *ebpf.MapSpec `ebpf:"lb_be_stats"`
+	LbFlows    *ebpf.MapSpec `ebpf:"lb_flows"`
+	LbPlane    *ebpf.MapSpec `ebpf:"lb_plane"`
+	LbReasons  *ebpf.MapSpec `ebpf:"lb_reasons"`
+	LbRings    *ebpf.MapSpec `ebpf:"lb_rings"`
+	LbVipNames *ebpf.MapSpec `ebpf:"lb_vip_names"`
+	LbVipStats *ebpf.MapSpec `ebpf:"lb_vip_stats"`
+	LbWeights  *ebpf.MapSpec `ebpf:"lb_weights"`
 }
 
 // LBVariableSpecs contains global variables before they are loaded into the kernel.
@@ -263,33 +256,25 @@ func (o *LBObjects) Close() error {
 //
 // It can be passed to LoadLBObjects or ebpf.CollectionSpec.LoadAndAssign.
 type LBMaps struct {
-	LbAddresses *ebpf.Map `ebpf:"lb_addresses"`
-	LbBackends  *ebpf.Map `ebpf:"lb_backends"`
-	LbBeNames   *ebpf.Map `ebpf:"lb_be_names"`
-	LbBeStats   *ebpf.Map `ebpf:"lb_be_stats"`
-	LbClaims    *ebpf.Map `ebpf:"lb_claims"`
-	LbControl   *ebpf.Map `ebpf:"lb_control"`
-	LbFlows     *ebpf.Map `ebpf:"lb_flows"`
-	LbReasons   *ebpf.Map `ebpf:"lb_reasons"`
-	LbRings     *ebpf.Map `ebpf:"lb_rings"`
-	LbServices  *ebpf.Map `ebpf:"lb_services"`
-	LbVipNames  *ebpf.Map `ebpf:"lb_vip_names"`
-	LbVipStats  *ebpf.Map `ebpf:"lb_vip_stats"`
-	LbWeights   *ebpf.Map `ebpf:"lb_weights"`
+	LbBeNames  *ebpf.Map `ebpf:"lb_be_names"`
+	LbBeStats  *ebpf.Map `ebpf:"lb_be_stats"`
+	LbFlows    *ebpf.Map `ebpf:"lb_flows"`
+	LbPlane    *ebpf.Map `ebpf:"lb_plane"`
+	LbReasons  *ebpf.Map `ebpf:"lb_reasons"`
+	LbRings    *ebpf.Map `ebpf:"lb_rings"`
+	LbVipNames *ebpf.Map `ebpf:"lb_vip_names"`
+	LbVipStats *ebpf.Map `ebpf:"lb_vip_stats"`
+	LbWeights  *ebpf.Map `ebpf:"lb_weights"`
 }
 
 func (m *LBMaps) Close() error {
 	return _LBClose(
-		m.LbAddresses,
-		m.LbBackends,
 		m.LbBeNames,
 		m.LbBeStats,
-		m.LbClaims,
-		m.LbControl,
 		m.LbFlows,
+		m.LbPlane,
 		m.LbReasons,
 		m.LbRings,
-		m.LbServices,
 		m.LbVipNames,
 		m.LbVipStats,
 		m.LbWeights,

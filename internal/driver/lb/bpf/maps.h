@@ -14,12 +14,8 @@
 		__type(value, v);                \
 	} name SEC(".maps")
 
-MAP(lb_control, ARRAY, __u32, struct control, BPF_F_MMAPABLE);
-MAP(lb_addresses, ARRAY, __u32, struct address, BPF_F_MMAPABLE); // two halves
-MAP(lb_claims, ARRAY, __u32, struct claim, BPF_F_MMAPABLE);	 // two halves
-MAP(lb_services, ARRAY, __u32, struct service, BPF_F_MMAPABLE);
+MAP(lb_plane, ARRAY, __u32, struct plane, BPF_F_MMAPABLE);
 MAP(lb_rings, ARRAY, __u32, struct ring, BPF_F_MMAPABLE);
-MAP(lb_backends, ARRAY, __u32, struct backend, BPF_F_MMAPABLE);
 MAP(lb_flows, LRU_HASH, struct flow, struct flow_state, 0);
 MAP(lb_vip_stats, PERCPU_ARRAY, __u32, struct service_stats, 0);
 MAP(lb_be_stats, PERCPU_ARRAY, __u32, struct backend_stats, 0);

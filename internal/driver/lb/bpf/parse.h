@@ -127,6 +127,58 @@ static __always_inline int parse_ports(const struct frame *f, struct packet *p)
 	return FINE;
 }
 
+// common4 parses what most packets are: TCP or UDP, whole, without options. Of
+// all others it says false, and leaves them to parse4.
+static __always_inline bool common4(const struct frame *f, struct packet *p, const struct iphdr *ip)
+{
+	const struct tcphdr *tcp = (const void *)(ip + 1);
+	__u32 least = sizeof(*ip) + sizeof(struct udphdr);
+
+	if (*(__u8 *)ip != 0x45 || ip->frag_off & bpf_htons(FRAGMENT_OFFSET | MORE_FRAGMENTS))
+		return false;
+	p->flow.protocol = ip->protocol;
+	p->length = bpf_ntohs(ip->tot_len);
+	if (p->flow.protocol == IPPROTO_TCP) {
+		if ((void *)(tcp + 1) > f->end)
+			return false;
+		p->syn = tcp->syn && !tcp->ack;
+		least = sizeof(*ip) + sizeof(*tcp);
+	} else if (p->flow.protocol != IPPROTO_UDP || (void *)tcp + sizeof(struct udphdr) > f->end) {
+		return false;
+	}
+	p->flow.src[0] = ip->saddr;
+	p->flow.ports = *(__u32 *)tcp;
+	p->tos = ip->tos;
+	p->whole = ip->frag_off; // the one bit that is left
+	p->l4 = p->l3 + sizeof(*ip);
+	return p->length >= least && f->end - (void *)ip >= p->length;
+}
+
+static __always_inline bool common6(const struct frame *f, struct packet *p, const struct ipv6hdr *ip)
+{
+	const struct tcphdr *tcp = (const void *)(ip + 1);
+	__u32 least = sizeof(*ip) + sizeof(struct udphdr);
+
+	p->tos = bpf_ntohs(*(__be16 *)ip) >> 4;
+	p->flow.protocol = ip->nexthdr;
+	p->length = sizeof(*ip) + bpf_ntohs(ip->payload_len);
+	if (*(__u8 *)ip >> 4 != 6)
+		return false;
+	if (p->flow.protocol == IPPROTO_TCP) {
+		if ((void *)(tcp + 1) > f->end)
+			return false;
+		p->syn = tcp->syn && !tcp->ack;
+		least = sizeof(*ip) + sizeof(*tcp);
+	} else if (p->flow.protocol != IPPROTO_UDP || (void *)tcp + sizeof(struct udphdr) > f->end) {
+		return false;
+	}
+	__builtin_memcpy(p->flow.src, &ip->saddr, 16);
+	p->flow.ports = *(__u32 *)tcp;
+	p->whole = true;
+	p->l4 = p->l3 + sizeof(*ip);
+	return p->length >= least && f->end - (void *)ip >= p->length;
+}
+
 static __always_inline int parse4(const struct frame *f, struct packet *p, const struct iphdr *ip)
 {
 	__u32 header = ip->ihl * 4;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 // The table of VIPs: hash and displace, without collisions. A key's hash names a
 // bucket, whose number displaces the key to the element where it stands if it
-// is in the table at all. An element is written in the half that is not live.
+// is in the table at all. Of two tables one is live; the other may be written.
 #pragma once
 
 #include "maps.h"
@@ -25,53 +25,41 @@ static __always_inline bool same6(const __u32 *a, const __u32 *b)
 	return a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3];
 }
 
-static __always_inline __u32 bucket(__u64 hash, __u32 mask) { return hash >> 32 & mask; }
-
-static __always_inline __u32 displaced(__u64 hash, __u32 displace, __u32 mask)
+static __always_inline __u32 displaced(__u64 hash, __u32 displace)
 {
 	hash = (hash ^ hash >> 32) * K3;
-	return ((__u32)(hash >> 32) + displace * ((__u32)hash | 1)) & mask;
+	return (__u32)(hash >> 32) + displace * ((__u32)hash | 1);
 }
 
-// in_half is where an element of the live half stands.
-static __always_inline __u32 in_half(__u64 live, __u32 at, __u32 mask)
-{
-	return live & 1 ? at + mask + 1 : at;
-}
-
-// find_address is a VIP's element, and where it stands; most packets of others
+// find_address is a VIP's element, and where that stands. Most packets of others
 // end at an empty bucket.
-static __always_inline struct address *find_address(const struct control *c, __u64 live, const __u32 *addr, __u8 family, __u32 *at)
+static __always_inline const struct address *find_address(const struct table *t, __u64 seed, const struct flow *f, __u32 *at)
 {
-	__u64 hash = (family == 4 ? fold4(addr) : fold6(addr)) * (live | 1);
-	__u32 mask = c->address_mask;
-	__u32 i = in_half(live, bucket(hash, mask), mask);
-	struct address *a = bpf_map_lookup_elem(&lb_addresses, &i);
+	__u64 hash = (f->family == 4 ? fold4(f->dst) : fold6(f->dst)) * seed;
+	__u16 displace = t->address_displace[hash >> 32 & (ADDRESSES - 1)];
+	const struct address *a;
 
-	if (!a || !a->displace)
+	if (!displace)
 		return NULL;
-	i = in_half(live, displaced(hash, a->displace, mask), mask);
-	*at = i;
-	a = bpf_map_lookup_elem(&lb_addresses, &i);
-	if (!a || a->family != family)
+	*at = displaced(hash, displace) & (ADDRESSES - 1);
+	a = &t->addresses[*at];
+	if (a->family != f->family)
 		return NULL;
-	if (family == 4)
-		return a->addr[0] == addr[0] ? a : NULL;
-	return same6(a->addr, addr) ? a : NULL;
+	if (f->family == 4)
+		return a->addr[0] == f->dst[0] ? a : NULL;
+	return same6(a->addr, f->dst) ? a : NULL;
 }
 
-static __always_inline __u32 find_claim(const struct control *c, __u64 live, __u64 key)
+// find_claim is the service of a port, or of a protocol. Its hash is of the
+// address itself, so that it need not wait for where that stands.
+static __always_inline __u32 find_claim(const struct table *t, __u64 seed, const struct flow *f, __u32 at, __u16 port)
 {
-	__u64 hash = key * (live | 1);
-	__u32 mask = c->claim_mask;
-	__u32 i = in_half(live, bucket(hash, mask), mask);
-	struct claim *found = bpf_map_lookup_elem(&lb_claims, &i);
+	__u64 address = f->family == 4 ? fold4(f->dst) : fold6(f->dst);
+	__u64 hash = (address + CLAIM_OF(0, f->protocol, port) * K2) * seed;
+	__u16 displace = t->claim_displace[hash >> 32 & (CLAIMS - 1)];
+	__u64 claim = t->claims[displaced(hash, displace) & (CLAIMS - 1)];
 
-	if (!found || !found->displace)
+	if (!displace || claim >> CLAIM_SHIFT != CLAIM_OF(at, f->protocol, port))
 		return NO_SERVICE;
-	i = in_half(live, displaced(hash, found->displace, mask), mask);
-	found = bpf_map_lookup_elem(&lb_claims, &i);
-	if (!found || found->key != key)
-		return NO_SERVICE;
-	return found->service;
+	return (__u16)claim;
 }

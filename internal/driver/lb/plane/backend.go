@@ -60,15 +60,15 @@ func (p *Plane) Backend(i uint16) (Backend, error) {
 	if uint32(i) >= p.capacity.Backends {
 		return Backend{}, fmt.Errorf("backend %d: there is room for %d", i, p.capacity.Backends)
 	}
-	return backendOf(p.backends.at(int(i)), p.hosts.at(int(i))), nil
+	return backendOf(&p.shared.Backends[i], p.hosts.at(int(i))), nil
 }
 
 // Backends reads all, by their index; those never written are the zero value.
 func (p *Plane) Backends() []Backend {
 	all := make([]Backend, p.capacity.Backends)
 	for i := range all {
-		if host := p.hosts.at(i); host.Encap != 0 || p.backends.at(i).Flags != 0 {
-			all[i] = backendOf(p.backends.at(i), host)
+		if host := p.hosts.at(i); host.Encap != 0 || p.shared.Backends[i].Flags != 0 {
+			all[i] = backendOf(&p.shared.Backends[i], host)
 		}
 	}
 	return all
@@ -114,8 +114,8 @@ func (p *Plane) SetBackend(i uint16, b Backend) error {
 	if *p.hosts.at(int(i)) != host {
 		*p.hosts.at(int(i)) = host
 	}
-	kernel, want := words(p.backends.at(int(i))), words(&next)
-	if was := p.backends.at(int(i)); !b.Valid || was.Addr != next.Addr || was.Flags != next.Flags {
+	kernel, want := words(&p.shared.Backends[i]), words(&next)
+	if was := &p.shared.Backends[i]; !b.Valid || was.Addr != next.Addr || was.Flags != next.Flags {
 		off := *was
 		off.Flags = 0
 		store(&kernel[flagsWord], words(&off)[flagsWord])
@@ -191,5 +191,5 @@ func outerFamily(r *bpf.LBBackend) uint8 {
 
 // valid tells whether packets can leave to a backend.
 func (p *Plane) valid(i uint16) bool {
-	return uint32(i) < p.capacity.Backends && atomic.LoadUint64(&words(p.backends.at(int(i)))[flagsWord])>>48&flagValid != 0
+	return uint32(i) < p.capacity.Backends && atomic.LoadUint64(&words(&p.shared.Backends[i])[flagsWord])>>48&flagValid != 0
 }

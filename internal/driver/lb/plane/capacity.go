@@ -3,7 +3,6 @@ package plane
 import (
 	"fmt"
 	"maps"
-	"math/bits"
 	"slices"
 
 	"github.com/cilium/ebpf"
@@ -13,30 +12,34 @@ import (
 
 // Capacity is what maps are made for; it cannot change afterwards.
 type Capacity struct {
-	RingSize  uint32 // slots, 1 to 65537
-	Addresses uint32 // of VIPs, up to 65536
-	Claims    uint32 // that name a port, or a protocol but TCP and UDP; 0: four an address
-	Services  uint32 // up to 65534
-	Backends  uint32 // up to 32767
-	Rings     uint32 // buffers, those of open windows and an idle one included; up to 65535
+	RingSize  uint32 // slots
+	Addresses uint32 // of VIPs
+	Claims    uint32 // that name a port, or a protocol but TCP and UDP; 0: as many as can be
+	Services  uint32
+	Backends  uint32
+	Rings     uint32 // buffers, those of open windows and an idle one included
 	Flows     uint32
 }
 
-// Ceilings that the layout has.
+// Ceilings that the layout has. A table is full when half of its elements hold
+// a key, so that a seed is soon found.
 const (
 	MaxRingSize  = 65537
-	MaxAddresses = 1 << 16
-	MaxClaims    = 1 << 20
-	MaxServices  = 0xfffe
-	MaxBackends  = 0x7fff
+	MaxAddresses = addressElements / 2
+	MaxClaims    = claimElements / 2
+	MaxServices  = 16384
+	MaxBackends  = 16384
 	MaxRings     = 0xffff
 	MaxFlows     = 1 << 26
+
+	addressElements = 16384
+	claimElements   = 32768
 )
 
 // whole fills in what may be left out.
 func (c Capacity) whole() Capacity {
 	if c.Claims == 0 {
-		c.Claims = min(4*c.Addresses, MaxClaims)
+		c.Claims = MaxClaims
 	}
 	return c
 }
@@ -56,19 +59,16 @@ func (c Capacity) check() error {
 	return nil
 }
 
-// elements is how many a table of so many keys has: at most half of them hold
-// a key, so that a seed is soon found and most strangers end at an empty bucket.
-func elements(keys uint32) uint32 { return 2 << bits.Len32(keys-1) }
-
-func (c Capacity) control() bpf.LBControl {
-	return bpf.LBControl{
-		Magic: magic, Abi: abi, AddressMask: elements(c.Addresses) - 1, ClaimMask: elements(c.Claims) - 1,
-		RingSize: c.RingSize, Services: c.Services, Backends: c.Backends, Rings: c.Rings, Flows: c.Flows, Addresses: c.Addresses, Claims: c.Claims,
-	}
+func (c Capacity) write(to *bpf.LBPlane) {
+	to.Magic, to.Abi, to.RingSize = magic, abi, c.RingSize
+	to.CapServices, to.CapBackends, to.CapAddresses, to.CapClaims, to.CapRings, to.CapFlows = c.Services, c.Backends, c.Addresses, c.Claims, c.Rings, c.Flows
 }
 
-func capacityOf(c bpf.LBControl) Capacity {
-	return Capacity{RingSize: c.RingSize, Services: c.Services, Backends: c.Backends, Rings: c.Rings, Flows: c.Flows, Addresses: c.Addresses, Claims: c.Claims}
+func capacityOf(p *bpf.LBPlane) Capacity {
+	return Capacity{
+		RingSize: p.RingSize,
+		Services: p.CapServices, Backends: p.CapBackends, Addresses: p.CapAddresses, Claims: p.CapClaims, Rings: p.CapRings, Flows: p.CapFlows,
+	}
 }
 
 // Specs are the maps as a capacity wants them, by their names.
@@ -77,11 +77,8 @@ func Specs(c Capacity) (map[string]*ebpf.MapSpec, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the load balancer's object: %w", err)
 	}
-	c = c.whole()
 	sizes := map[string]uint32{
-		bpf.LBMapLbControl: 1, bpf.LBMapLbAddresses: 2 * elements(c.Addresses), bpf.LBMapLbClaims: 2 * elements(c.Claims),
-		bpf.LBMapLbServices: c.Services, bpf.LBMapLbVipNames: c.Services, bpf.LBMapLbVipStats: c.Services,
-		bpf.LBMapLbBackends: c.Backends, bpf.LBMapLbBeNames: c.Backends, bpf.LBMapLbBeStats: c.Backends,
+		bpf.LBMapLbPlane: 1, bpf.LBMapLbVipNames: c.Services, bpf.LBMapLbVipStats: c.Services, bpf.LBMapLbBeNames: c.Backends, bpf.LBMapLbBeStats: c.Backends,
 		bpf.LBMapLbRings: c.Rings, bpf.LBMapLbWeights: c.Rings, bpf.LBMapLbFlows: c.Flows, bpf.LBMapLbReasons: uint32(bpf.LBReasonREASONS),
 	}
 	found := make(map[string]*ebpf.MapSpec, len(sizes))

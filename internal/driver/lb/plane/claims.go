@@ -37,24 +37,22 @@ const (
 // Claims reads the table that is in force, sorted by address, protocol, port.
 func (p *Plane) Claims() ([]Claim, error) {
 	var found []Claim
-	live, c := p.live(), p.control.at(0)
-	base := inHalf(live, 0, c.AddressMask)
-	for at := base; at <= base+c.AddressMask; at++ {
-		if a := p.addresses.at(int(at)); a.Family != 0 {
+	t := p.table(p.live())
+	for i := range t.Addresses {
+		if a := &t.Addresses[i]; a.Family != 0 {
 			found = append(found, ownClaims(a)...)
 		}
 	}
-	base = inHalf(live, 0, c.ClaimMask)
-	for at := base; at <= base+c.ClaimMask; at++ {
-		e := p.claims.at(int(at))
-		if e.Used == 0 {
+	for _, word := range t.Claims {
+		if word == 0 {
 			continue
 		}
-		a := p.addresses[min(e.Key>>24, uint64(len(p.addresses)-1))]
-		if a.Family == 0 {
-			return nil, fmt.Errorf("the table of VIPs claims a port of no address: %#x", e.Key)
+		at := word >> (claimShift + 24)
+		if at >= addressElements || t.Addresses[at].Family == 0 {
+			return nil, fmt.Errorf("the table of VIPs claims a port of no address: %#x", word)
 		}
-		found = append(found, Claim{Address: addressOf(a.Addr, a.Family), Protocol: uint8(e.Key >> 16), Port: uint16(e.Key), Service: e.Service})
+		a := &t.Addresses[at]
+		found = append(found, Claim{Address: addressOf(a.Addr, a.Family), Protocol: uint8(word >> (claimShift + 16)), Port: uint16(word >> claimShift), Service: uint16(word)})
 	}
 	slices.SortFunc(found, compareClaims)
 	return found, nil
@@ -90,9 +88,9 @@ func (p *Plane) SetClaims(claims []Claim) error {
 	if len(groups) > int(p.capacity.Addresses) {
 		return fmt.Errorf("%d addresses of VIPs, and room for %d", len(groups), p.capacity.Addresses)
 	}
-	half := ^p.live() & 1
+	other := ^p.live() & 1
 	for n := range seeds {
-		t, err := p.layOut(groups, seed(n)|half)
+		t, err := p.layOut(groups, seed(n)|other)
 		if errors.Is(err, errNoSeed) {
 			continue
 		}
@@ -135,66 +133,49 @@ func byAddress(claims []Claim) (groups [][]Claim) {
 	return groups
 }
 
+// claimShift is where in a claim's word its service ends.
+const claimShift = 16
+
+func claimOf(at uint32, protocol uint8, port uint16) uint64 {
+	return uint64(at)<<24 | uint64(protocol)<<16 | uint64(port)
+}
+
 // layout is a table before it is written.
 type layout struct {
 	live      uint64
-	addresses map[uint32]bpf.LBAddress // by element
-	claims    map[uint32]bpf.LBClaim
+	addresses placed
+	elements  []bpf.LBAddress // as addresses.at has them
+	claims    placed
+	words     []uint64 // as claims.at has them
 }
 
 // layOut finds places for all; errNoSeed if this seed has none.
 func (p *Plane) layOut(groups [][]Claim, live uint64) (layout, error) {
-	c := p.control.at(0)
-	t := layout{live: live, addresses: make(map[uint32]bpf.LBAddress), claims: make(map[uint32]bpf.LBClaim)}
+	t := layout{live: live}
 	hashes := make([]uint64, len(groups))
 	for i, g := range groups {
 		hashes[i] = fold(wordsOf(g[0].Address)) * (live | 1)
 	}
-	at, ok := place(hashes, c.AddressMask)
-	if !ok {
+	var ok bool
+	if t.addresses, ok = place(hashes, addressElements-1); !ok {
 		return layout{}, errNoSeed
 	}
-	var keys []uint64
-	var services []uint16
+	hashes = nil
 	for i, g := range groups {
-		e := inHalf(live, at.at[i], c.AddressMask)
-		var specific []Claim
-		t.addresses[e], specific = addressOfClaims(g)
-		for _, s := range specific {
-			keys, services = append(keys, uint64(e)<<24|uint64(s.Protocol)<<16|uint64(s.Port)), append(services, s.Service)
+		element, specific := addressOfClaims(g)
+		t.elements = append(t.elements, element)
+		for _, c := range specific {
+			hashes = append(hashes, hashOfClaim(fold(element.Addr, element.Family), c.Protocol, c.Port, live))
+			t.words = append(t.words, claimOf(t.addresses.at[i], c.Protocol, c.Port)<<claimShift|uint64(c.Service))
 		}
 	}
-	for b, d := range at.displace {
-		e := inHalf(live, b, c.AddressMask)
-		a := t.addresses[e]
-		a.Displace = d
-		t.addresses[e] = a
+	if len(hashes) > int(p.capacity.Claims) {
+		return layout{}, fmt.Errorf("%d claims of ports and protocols, and room for %d", len(hashes), p.capacity.Claims)
 	}
-	if len(keys) > int(p.capacity.Claims) {
-		return layout{}, fmt.Errorf("%d claims of ports and protocols, and room for %d", len(keys), p.capacity.Claims)
+	if t.claims, ok = place(hashes, claimElements-1); !ok {
+		return layout{}, errNoSeed
 	}
-	return t, t.layOutClaims(keys, services, c.ClaimMask)
-}
-
-func (t *layout) layOutClaims(keys []uint64, services []uint16, mask uint32) error {
-	hashes := make([]uint64, len(keys))
-	for i, k := range keys {
-		hashes[i] = k * (t.live | 1)
-	}
-	at, ok := place(hashes, mask)
-	if !ok {
-		return errNoSeed
-	}
-	for i, k := range keys {
-		t.claims[inHalf(t.live, at.at[i], mask)] = bpf.LBClaim{Key: k, Service: services[i], Used: 1}
-	}
-	for b, d := range at.displace {
-		e := inHalf(t.live, b, mask)
-		c := t.claims[e]
-		c.Displace = d
-		t.claims[e] = c
-	}
-	return nil
+	return t, nil
 }
 
 // addressOfClaims is the element of an address, and those of its claims that
@@ -240,19 +221,25 @@ func serviceOfFragments(group []Claim, protocol uint8) uint16 {
 	return found
 }
 
-// write fills the half that is not live, and makes it so.
-func (p *Plane) write(t layout) {
-	c := p.control.at(0)
-	base := inHalf(t.live, 0, c.AddressMask)
-	clear(p.addresses[base : base+c.AddressMask+1])
-	for at, a := range t.addresses {
-		*p.addresses.at(int(at)) = a
+// write fills the table that is not live, and makes it so.
+func (p *Plane) write(l layout) {
+	t := p.table(l.live)
+	*t = bpf.LBTable{}
+	for b, d := range l.addresses.displace {
+		t.AddressDisplace[b] = d
 	}
-	base = inHalf(t.live, 0, c.ClaimMask)
-	clear(p.claims[base : base+c.ClaimMask+1])
-	for at, e := range t.claims {
-		*p.claims.at(int(at)) = e
+	for i, at := range l.addresses.at {
+		t.Addresses[at] = l.elements[i]
 	}
-	store(&c.Live, t.live)
+	for b, d := range l.claims.displace {
+		t.ClaimDisplace[b] = d
+	}
+	for i, at := range l.claims.at {
+		t.Claims[at] = l.words[i]
+	}
+	store(&p.shared.Live, l.live)
 	p.rested.table = time.Now()
 }
+
+// table is one of the two: the one in force, if the word is.
+func (p *Plane) table(live uint64) *bpf.LBTable { return &p.shared.Tables[live&1] }

@@ -59,11 +59,9 @@ func displaced(hash uint64, displace uint16, mask uint32) uint32 {
 	return (uint32(hash>>32) + uint32(displace)*(uint32(hash)|1)) & mask
 }
 
-func inHalf(live uint64, at, mask uint32) uint32 {
-	if live&1 == 1 {
-		return at + mask + 1
-	}
-	return at
+// hashOfClaim is of the address itself, not of where it stands.
+func hashOfClaim(address uint64, protocol uint8, port uint16, live uint64) uint64 {
+	return (address + claimOf(0, protocol, port)*k2) * (live | 1)
 }
 
 func hashFlow(f bpf.LBFlow, sticky bool) uint64 {

@@ -105,7 +105,7 @@ func (p *Plane) claimed(k Packet) (uint16, Why) {
 		}
 	}
 	if !k.Fragment || !ported(k.Protocol) {
-		if s, ok := p.findClaim(uint64(at)<<24 | uint64(k.Protocol)<<16 | uint64(k.Dst.Port())); ok {
+		if s, ok := p.findClaim(k, at); ok {
 			service = s
 		}
 	}
@@ -120,23 +120,23 @@ func (p *Plane) claimed(k Packet) (uint16, Why) {
 
 func (p *Plane) findAddress(addr netip.Addr) (*bpf.LBAddress, uint32) {
 	w, family := wordsOf(addr)
-	live, mask := p.live(), p.control.at(0).AddressMask
-	hash := fold(w, family) * (live | 1)
-	d := p.addresses.at(int(inHalf(live, bucket(hash, mask), mask))).Displace
-	at := inHalf(live, displaced(hash, d, mask), mask)
-	a := p.addresses.at(int(at))
+	live := p.live()
+	t, hash := p.table(live), fold(w, family)*(live|1)
+	d := t.AddressDisplace[bucket(hash, addressElements-1)]
+	at := displaced(hash, d, addressElements-1)
+	a := &t.Addresses[at]
 	if d == 0 || a.Family != family || a.Addr != w {
 		return nil, 0
 	}
 	return a, at
 }
 
-func (p *Plane) findClaim(key uint64) (uint16, bool) {
-	live, mask := p.live(), p.control.at(0).ClaimMask
-	hash := key * (live | 1)
-	d := p.claims.at(int(inHalf(live, bucket(hash, mask), mask))).Displace
-	c := p.claims.at(int(inHalf(live, displaced(hash, d, mask), mask)))
-	return c.Service, d != 0 && c.Key == key
+func (p *Plane) findClaim(k Packet, at uint32) (uint16, bool) {
+	live := p.live()
+	t, hash := p.table(live), hashOfClaim(fold(wordsOf(k.Dst.Addr())), k.Protocol, k.Dst.Port(), live)
+	d := t.ClaimDisplace[bucket(hash, claimElements-1)]
+	word := t.Claims[displaced(hash, d, claimElements-1)]
+	return uint16(word), d != 0 && word>>claimShift == claimOf(at, k.Protocol, k.Dst.Port())
 }
 
 // own follows the rules of flow.h.

@@ -2,6 +2,7 @@ package plane
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"sync/atomic"
@@ -29,14 +30,39 @@ func sizeOf[T any]() int {
 
 func cast[T any](raw []byte) *T { return (*T)(unsafe.Pointer(&raw[0])) }
 
-// mmap maps all arrays that the program's maps have.
+// openShared maps what the program asks, if its first words say that it is of
+// this ABI.
+func (p *Plane) openShared() error {
+	var raw array[byte]
+	if err := mapArray(p, bpf.LBMapLbPlane, &raw); err != nil {
+		return err
+	}
+	if len(raw) < 8 || native.Uint32(raw) != magic {
+		return errors.New("the pinned maps are not a load balancer's")
+	}
+	if found := native.Uint32(raw[4:]); found != abi || len(raw) != sizeOf[bpf.LBPlane]() {
+		return &ABIError{Found: found, Wanted: abi}
+	}
+	p.shared = cast[bpf.LBPlane](raw)
+	return nil
+}
+
+// mapOne maps an array of one element.
+func mapOne[T any](p *Plane, name string, to **T) error {
+	var elements array[T]
+	if err := mapArray(p, name, &elements); err != nil {
+		return err
+	}
+	*to = &elements[0]
+	return nil
+}
+
+// mmap maps all other arrays.
 func (p *Plane) mmap() error {
 	var weights array[byte]
 	for _, err := range []error{
-		mapArray(p, bpf.LBMapLbControl, &p.control), mapArray(p, bpf.LBMapLbAddresses, &p.addresses), mapArray(p, bpf.LBMapLbClaims, &p.claims),
-		mapArray(p, bpf.LBMapLbServices, &p.services), mapArray(p, bpf.LBMapLbVipNames, &p.names),
+		mapArray(p, bpf.LBMapLbVipNames, &p.names), mapArray(p, bpf.LBMapLbBeNames, &p.hosts),
 		mapArray(p, bpf.LBMapLbRings, &p.rings), mapArray(p, bpf.LBMapLbWeights, &weights),
-		mapArray(p, bpf.LBMapLbBackends, &p.backends), mapArray(p, bpf.LBMapLbBeNames, &p.hosts),
 	} {
 		if err != nil {
 			return err

@@ -32,19 +32,15 @@ const Program = bpf.LBProgLb
 
 // Plane is an open set of maps.
 type Plane struct {
-	maps      map[string]*ebpf.Map
-	mapped    [][]byte
-	capacity  Capacity
-	control   array[bpf.LBControl]
-	addresses array[bpf.LBAddress]
-	claims    array[bpf.LBClaim]
-	services  array[bpf.LBService]
-	names     array[bpf.LBServiceName]
-	rings     array[bpf.LBRing]
-	weights   []byte
-	backends  array[bpf.LBBackend]
-	hosts     array[bpf.LBBackendName]
-	rested    rest
+	maps     map[string]*ebpf.Map
+	mapped   [][]byte
+	capacity Capacity
+	shared   *bpf.LBPlane // what the program asks
+	names    array[bpf.LBServiceName]
+	rings    array[bpf.LBRing]
+	weights  []byte
+	hosts    array[bpf.LBBackendName]
+	rested   rest
 }
 
 // ABIError is a set of maps of another version of the program.
@@ -99,24 +95,24 @@ func build(c Capacity) (*Plane, error) {
 		}
 		p.maps[name] = m
 	}
-	if err := p.mmap(); err != nil {
+	if err := errors.Join(mapOne(p, bpf.LBMapLbPlane, &p.shared), p.mmap()); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
 	p.capacity = c
-	*p.control.at(0) = c.control()
-	for i := range p.services.len() {
-		*p.services.at(i) = bpf.LBService{Word: Service{Ring: NoRing, Previous: NoRing}.word()}
+	c.write(p.shared)
+	for i := range p.shared.Services {
+		p.shared.Services[i].Word = Service{Ring: NoRing, Previous: NoRing}.word()
 	}
 	return p, nil
 }
 
-// pin pins the control map last: where it is, all are.
+// pin pins the program's own map last: where it is, all are.
 func (p *Plane) pin(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make the directory of pins: %w", err)
 	}
-	names := slices.DeleteFunc(slices.Sorted(maps.Keys(p.maps)), func(n string) bool { return n == bpf.LBMapLbControl })
-	for _, name := range append(names, bpf.LBMapLbControl) {
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(p.maps)), func(n string) bool { return n == bpf.LBMapLbPlane })
+	for _, name := range append(names, bpf.LBMapLbPlane) {
 		if err := p.maps[name].Pin(PinPath(dir, name)); err != nil {
 			return fmt.Errorf("pin map %s: %w", name, err)
 		}
@@ -136,26 +132,25 @@ func Open(dir string) (*Plane, error) {
 }
 
 func (p *Plane) open(dir string) error {
-	if _, err := os.Lstat(PinPath(dir, bpf.LBMapLbControl)); err != nil {
+	if _, err := os.Lstat(PinPath(dir, bpf.LBMapLbPlane)); err != nil {
 		if _, some := os.Lstat(dir); some == nil && errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("open %s: %w", dir, ErrIncomplete)
 		}
 		return fmt.Errorf("open the load balancer's maps: %w", err)
 	}
-	if err := p.openMap(dir, bpf.LBMapLbControl); err != nil {
+	if err := p.openMap(dir, bpf.LBMapLbPlane); err != nil {
 		return err
 	}
-	c, err := readControl(p.maps[bpf.LBMapLbControl])
-	if err != nil {
+	if err := p.openShared(); err != nil {
 		return err
 	}
-	p.capacity = capacityOf(c)
+	p.capacity = capacityOf(p.shared)
 	specs, err := Specs(p.capacity)
 	if err != nil {
 		return err
 	}
 	for name, spec := range specs {
-		if name != bpf.LBMapLbControl {
+		if name != bpf.LBMapLbPlane {
 			if err := p.openMap(dir, name); err != nil {
 				return err
 			}
@@ -179,23 +174,6 @@ func (p *Plane) openMap(dir, name string) error {
 	return nil
 }
 
-// readControl reads the control map by a call: of another ABI it may be of
-// another size.
-func readControl(m *ebpf.Map) (bpf.LBControl, error) {
-	var c bpf.LBControl
-	raw, err := m.LookupBytes(uint32(0))
-	if err != nil {
-		return c, fmt.Errorf("read the control map: %w", err)
-	}
-	if len(raw) < 8 || native.Uint32(raw) != magic {
-		return c, errors.New("the control map is not the load balancer's")
-	}
-	if found := native.Uint32(raw[4:]); found != abi || len(raw) != sizeOf[bpf.LBControl]() {
-		return c, &ABIError{Found: found, Wanted: abi}
-	}
-	return *cast[bpf.LBControl](raw), nil
-}
-
 // Close lets go of the maps, which stay where they are pinned.
 func (p *Plane) Close() error {
 	var errs []error
@@ -209,10 +187,10 @@ func (p *Plane) Close() error {
 	return errors.Join(errs...)
 }
 
-// Remove unpins all maps in dir, the control map first, and removes it. It is
+// Remove unpins all maps in dir, that of the program first, and removes it. It is
 // no error if there is nothing.
 func Remove(dir string) error {
-	names := append([]string{bpf.LBMapLbControl}, mapNames()...)
+	names := append([]string{bpf.LBMapLbPlane}, mapNames()...)
 	for _, name := range names {
 		if err := os.Remove(PinPath(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("unpin map %s: %w", name, err)

@@ -85,9 +85,9 @@ func TestOpenRefuses(t *testing.T) {
 	p, err := Create(dir, small())
 	must(t, err)
 	p.Close()
-	must(t, os.Remove(PinPath(dir, bpf.LBMapLbControl)))
+	must(t, os.Remove(PinPath(dir, bpf.LBMapLbPlane)))
 	if _, err := Open(dir); !errors.Is(err, ErrIncomplete) || !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the control map is missing: %v", err)
+		t.Errorf("the program's own map is missing: %v", err)
 	}
 	p, err = Create(dir, small())
 	must(t, err)
@@ -105,7 +105,7 @@ func TestOpenRefusesAnotherABI(t *testing.T) {
 	dir := pinDir(t)
 	p, err := Create(dir, small())
 	must(t, err)
-	p.control.at(0).Abi = 7
+	p.shared.Abi = 7
 	p.Close()
 	_, err = Open(dir)
 	var other *ABIError
@@ -120,13 +120,13 @@ func TestOpenRefusesMapsOfOthers(t *testing.T) {
 	p, err := Create(dir, small())
 	must(t, err)
 	p.Close()
-	path := PinPath(dir, bpf.LBMapLbServices)
+	path := PinPath(dir, bpf.LBMapLbRings)
 	must(t, os.Remove(path))
-	m, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 32, MaxEntries: 2, Flags: unix.BPF_F_MMAPABLE})
+	m, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 131080, MaxEntries: 2, Flags: unix.BPF_F_MMAPABLE})
 	must(t, err)
 	defer m.Close()
 	must(t, m.Pin(path))
 	if _, err := Open(dir); !errors.Is(err, ebpf.ErrMapIncompatible) {
-		t.Errorf("a map of 2 services where there are 32: %v", err)
+		t.Errorf("a map of 2 rings where there are 8: %v", err)
 	}
 }

@@ -93,7 +93,7 @@ func (p *Plane) Service(i uint16) (Service, error) {
 	if uint32(i) >= p.capacity.Services {
 		return Service{}, fmt.Errorf("service %d: there is room for %d", i, p.capacity.Services)
 	}
-	kernel := p.services.at(int(i))
+	kernel := &p.shared.Services[i]
 	s := serviceOf(atomic.LoadUint64(&kernel.Word))
 	s.Opened, s.Until = time.Duration(kernel.Opened), time.Duration(kernel.Until)
 	s.Name, s.Label = text(&p.names.at(int(i)).Name), text(&p.names.at(int(i)).Label)
@@ -117,7 +117,7 @@ func (p *Plane) SetService(i uint16, s Service) error {
 	if err := setText(&p.names.at(int(i)).Label, s.Label); err != nil {
 		return fmt.Errorf("service %d: %w", i, err)
 	}
-	kernel := p.services.at(int(i))
+	kernel := &p.shared.Services[i]
 	store(&kernel.Opened, uint64(s.Opened))
 	store(&kernel.Until, uint64(s.Until))
 	store(&kernel.Word, s.word())

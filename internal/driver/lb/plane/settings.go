@@ -13,11 +13,11 @@ type Settings struct {
 	UDPIdle          time.Duration // after so long without a packet a flow of no connection is a new one
 }
 
-func (p *Plane) live() uint64 { return atomic.LoadUint64(&p.control.at(0).Live) }
+func (p *Plane) live() uint64 { return atomic.LoadUint64(&p.shared.Live) }
 
 // Settings reads them.
 func (p *Plane) Settings() Settings {
-	c := p.control.at(0)
+	c := p.shared
 	return Settings{
 		Source4: prefixOf([4]uint32{c.Source4}, [4]uint32{c.Hosts4}, 4),
 		Source6: prefixOf(c.Source6, c.Hosts6, 6),
@@ -30,16 +30,16 @@ func (p *Plane) SetSettings(s Settings) error {
 	if s.Source4.IsValid() && !s.Source4.Addr().Is4() || s.Source6.IsValid() && !s.Source6.Addr().Is6() || s.UDPIdle < 0 {
 		return fmt.Errorf("settings %v: a prefix of the other family, or a negative time", s)
 	}
-	c := *p.control.at(0)
-	net4, host4 := wordsOfPrefix(s.Source4)
-	c.Source4, c.Hosts4 = net4[0], host4[0]
-	c.Source6, c.Hosts6 = wordsOfPrefix(s.Source6)
-	c.UdpIdle = uint64(s.UDPIdle)
-	for i, w := range words(&c) {
-		if live := &words(p.control.at(0))[i]; live != &p.control.at(0).Live {
-			store(live, w)
-		}
+	c := p.shared
+	network4, hosts4 := wordsOfPrefix(s.Source4)
+	network6, hosts6 := wordsOfPrefix(s.Source6)
+	if c.Source4 != network4[0] || c.Hosts4 != hosts4[0] {
+		c.Source4, c.Hosts4 = network4[0], hosts4[0]
 	}
+	if c.Source6 != network6 || c.Hosts6 != hosts6 {
+		c.Source6, c.Hosts6 = network6, hosts6
+	}
+	store(&c.UdpIdle, uint64(s.UDPIdle))
 	return nil
 }
 

@@ -17,17 +17,17 @@ import (
 func (p *Plane) Sum(seed maphash.Seed) uint64 {
 	var h maphash.Hash
 	h.SetSeed(seed)
-	add(&h, p.control)
-	add(&h, p.addresses)
-	add(&h, p.claims)
-	add(&h, p.services)
+	head := unsafe.Slice((*byte)(unsafe.Pointer(p.shared)), unsafe.Offsetof(p.shared.Backends))
+	add(&h, head)
+	add(&h, p.shared.Backends[:p.capacity.Backends])
+	add(&h, p.shared.Services[:p.capacity.Services])
+	add(&h, p.shared.Tables[p.live()&1:][:1])
 	add(&h, p.names)
-	add(&h, p.backends)
 	add(&h, p.hosts)
 	return h.Sum64()
 }
 
-func add[T any](h *maphash.Hash, a array[T]) {
+func add[T any](h *maphash.Hash, a []T) {
 	_, _ = h.Write(bytesOf(a)) // it never fails
 }
 
@@ -69,7 +69,7 @@ func (p *Plane) Named(i uint16) Backend {
 // Holds reports that a record is, to the byte, what SetBackend would make it.
 func (p *Plane) Holds(i uint16, b Backend) bool {
 	record, host, err := b.records()
-	return err == nil && *p.backends.at(int(i)) == record && *p.hosts.at(int(i)) == host
+	return err == nil && p.shared.Backends[i] == record && *p.hosts.at(int(i)) == host
 }
 
 // Lost are the claims that the program would not find.
@@ -91,7 +91,7 @@ func (p *Plane) Forget(ctx context.Context, doomed func(service, backend uint16)
 
 // RingsOf are the buffers that a service uses: in force, and of before.
 func (p *Plane) RingsOf(service uint16) (now, previous uint16) {
-	s := serviceOf(atomic.LoadUint64(&p.services.at(int(service)).Word))
+	s := serviceOf(atomic.LoadUint64(&p.shared.Services[service].Word))
 	return s.Ring, s.Previous
 }
 
