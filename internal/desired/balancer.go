@@ -13,8 +13,8 @@ import (
 type balancerYAML struct {
 	strict.Here
 	RingSize    strict.V[uint32]        `yaml:"ring-size" min:"2" max:"65537" doc:"Slots of a ring: a prime. Default 65537."`
-	MaxVIPs     strict.V[uint32]        `yaml:"max-vips" min:"1" max:"65535" doc:"Addresses of VIPs, each once. Default 4096."`
-	MaxBackends strict.V[uint32]        `yaml:"max-backends" min:"1" max:"32766" doc:"Backends, each once for each of its addresses and encapsulations. Default 4096."`
+	MaxVIPs     strict.V[uint32]        `yaml:"max-vips" min:"1" max:"8192" doc:"Addresses of VIPs, each once. Default 4096."`
+	MaxBackends strict.V[uint32]        `yaml:"max-backends" min:"1" max:"16384" doc:"Backends, each once for each of its addresses and encapsulations. Default 4096."`
 	MaxRings    strict.V[uint32]        `yaml:"max-rings" min:"2" max:"4096" doc:"Rings at a time, those that drain included; VIPs with equal backends share one. Default 256."`
 	MaxFlows    strict.V[uint32]        `yaml:"max-flows" min:"1" max:"100000000" doc:"Flows that are remembered while backends drain. Default 1000000."`
 	Source      *blocksYAML             `yaml:"source-address" doc:"Outer source of tunnels: an address, or a prefix of which each flow gets one. Default: the address of the way out."`

@@ -17,6 +17,7 @@ package bpf
 //go:generate ./object.sh ../testdata/rewrite.c
 //go:generate ./object.sh ../../../../test/bench/testdata/pass.c
 //go:generate ./object.sh ../../../../test/bench/testdata/balancer.c
+//go:generate ./object.sh ../../lb/plane/testdata/flows.c
 //go:generate ./object.sh ../../../../examples/chains/count/count.bpf.c
 //go:generate ./object.sh ../../../../examples/chains/droplist/droplist.bpf.c
 //go:generate ./object.sh ../../../../examples/chains/ratelimit/ratelimit.bpf.c

@@ -16,7 +16,7 @@
 // Sizes. What is a power of two is one for the sake of its mask.
 #define RING_MAX 65537
 #define ADDRESSES 16384 // elements of the table of VIPs
-#define CLAIMS 32768
+#define CLAIMS 65536
 #define SERVICES 16384
 #define BACKENDS 16384
 
@@ -95,7 +95,7 @@ struct backend {
 } __attribute__((aligned(64)));
 
 // plane is all that the program asks, but rings. It is one value, so that it is
-// found once for a packet, and shared with who writes it.
+// found once for a packet, and shared with who writes it. A value may have 4 MiB.
 struct plane {
 	__u32 magic, abi;
 	__u64 live; // the table in force: its seed, and in bit 0 its index

@@ -149,8 +149,8 @@ type LBServiceStats struct {
 type LBTable struct {
 	_               structs.HostLayout
 	AddressDisplace [16384]uint16
-	ClaimDisplace   [32768]uint16
-	Claims          [32768]uint64
+	ClaimDisplace   [65536]uint16
+	Claims          [65536]uint64
 	Addresses       [16384]LBAddress
 }
 

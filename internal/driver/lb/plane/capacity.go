@@ -30,10 +30,10 @@ const (
 	MaxServices  = 16384
 	MaxBackends  = 16384
 	MaxRings     = 0xffff
-	MaxFlows     = 1 << 26
+	MaxFlows     = 100_000_000
 
 	addressElements = 16384
-	claimElements   = 32768
+	claimElements   = 65536
 )
 
 // whole fills in what may be left out.

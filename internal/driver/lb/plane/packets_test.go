@@ -61,8 +61,13 @@ func readCases(t *testing.T, file string) (shared []string, cases []packetCase) 
 	t.Helper()
 	text, err := os.ReadFile(file)
 	must(t, err)
+	return parseCases(t, file, string(text))
+}
+
+func parseCases(t testing.TB, file, text string) (shared []string, cases []packetCase) {
+	t.Helper()
 	var c *packetCase
-	for n, line := range strings.Split(string(text), "\n") {
+	for n, line := range strings.Split(text, "\n") {
 		line = strings.TrimSpace(line)
 		mark, rest, _ := strings.Cut(line, " ")
 		rest = strings.TrimSpace(rest)
