@@ -95,7 +95,7 @@ func TestRecordsFollowTheWay(t *testing.T) {
 	n.settle(want...)
 	n.follows(heard, want, "mtu 1500 -> 1300", func() { n.IP("route", "change", "203.0.113.0/24", "via", "192.0.2.2", "mtu", "1300") })
 	n.settle(want...)
-	n.follows(heard, want, "link ", func() { n.IP("route", "replace", "203.0.113.0/24", "via", "192.0.3.2") })
+	n.follows(heard, want, "192.0.3.2 on up1", func() { n.IP("route", "replace", "203.0.113.0/24", "via", "192.0.3.2") })
 	n.settle(want...)
 	if s := n.record(a.Key()); s.Link != "up1" || s.MAC != (resource.MAC{2, 0, 0, 0, 1, 2}) || s.Source != addr("192.0.3.1") {
 		t.Errorf("%+v", s)
