@@ -128,3 +128,11 @@ func (w *wrapped) Samples(want *resource.Set) []driver.Sample {
 	}
 	return nil
 }
+
+// Explain reaches the driver.
+func (w *wrapped) Explain(ctx context.Context, f driver.Flow, ops []diff.Op) (driver.Explanation, error) {
+	if e, ok := w.Driver.(driver.Explainer); ok {
+		return e.Explain(ctx, f, ops)
+	}
+	return driver.Explanation{}, nil
+}

@@ -66,6 +66,7 @@ var (
 	_ driver.Preparer  = (*Driver)(nil)
 	_ driver.Annotator = (*Driver)(nil)
 	_ driver.Watcher   = (*Driver)(nil)
+	_ driver.Explainer = (*Driver)(nil)
 )
 
 // Open makes a driver. It touches nothing: the file system of pins is mounted

@@ -43,21 +43,10 @@ func (c *change) turn(s plane.Service, to resource.VIP) turned {
 }
 
 func (c *change) makeTurn(k turning, shares []resource.Share, flushed []string) turned {
-	next, err := c.built(shares)
+	h, base, t, err := c.turnOf(k, shares, flushed)
 	if err != nil {
 		return turned{err: err}
 	}
-	h, base, err := c.history(k, next)
-	if err != nil {
-		return turned{err: err}
-	}
-	cut := map[uint16]bool{}
-	for _, name := range flushed {
-		if i, ok := c.v.indexes[name]; ok {
-			cut[i] = true
-		}
-	}
-	t := h.turn(next, func(i uint16) bool { return cut[i] })
 	out := turned{ring: plane.NoRing, previous: plane.NoRing, moved: t.moved}
 	switch {
 	case t.was.slots != nil:
@@ -81,6 +70,24 @@ func (c *change) makeTurn(k turning, shares []resource.Share, flushed []string) 
 		}
 	}
 	return out
+}
+
+// turnOf is a turn, and what it began with. It writes nothing.
+func (c *change) turnOf(k turning, shares []resource.Share, flushed []string) (h history, base uint16, t turn, err error) {
+	next, err := c.built(shares)
+	if err != nil {
+		return h, base, t, err
+	}
+	if h, base, err = c.history(k, next); err != nil {
+		return h, base, t, err
+	}
+	cut := map[uint16]bool{}
+	for _, name := range flushed {
+		if i, ok := c.v.indexes[name]; ok {
+			cut[i] = true
+		}
+	}
+	return h, base, h.turn(next, func(i uint16) bool { return cut[i] }), nil
 }
 
 // built is the ring of shares, as if nothing had been before.

@@ -59,9 +59,7 @@ func (p *Plane) Lookup(k Packet) (Choice, error) {
 }
 
 func (p *Plane) lookup(k Packet, now time.Duration) (Choice, error) {
-	if k.Fragment || !ported(k.Protocol) {
-		k.Src, k.Dst = netip.AddrPortFrom(k.Src.Addr(), 0), netip.AddrPortFrom(k.Dst.Addr(), 0)
-	}
+	k = k.whole()
 	service, why := p.claimed(k)
 	if why != 0 {
 		return Choice{Service: noService, Backend: Nobody, Why: why}, nil
@@ -139,32 +137,16 @@ func (p *Plane) findClaim(k Packet, at uint32) (uint16, bool) {
 	return uint16(word), d != 0 && word>>claimShift == claimOf(at, k.Protocol, k.Dst.Port())
 }
 
-// own follows the rules of flow.h.
-func (p *Plane) own(c *Choice, s Service, k Packet, now time.Duration) error {
-	slot := p.rings.at(int(s.Ring)).Slots[c.Slot]
-	c.Backend, c.Why = slot&^Moved, ByRing
-	if slot&Moved == 0 {
-		return nil
-	}
-	c.Why = ByNewRing
-	tcp := k.Protocol == unix.IPPROTO_TCP && !k.Fragment
-	if tcp && k.Begins {
-		return nil
-	}
-	idle := p.Settings().UDPIdle
-	known, ok, err := p.Flow(FlowKey{Service: c.Service, Protocol: k.Protocol, Src: k.Src, Dst: k.Dst})
-	if err != nil {
-		return err
-	}
-	if ok && (tcp || now < known.Seen+idle) {
-		c.Backend, c.Why = known.Backend, ByTable
-		return nil
-	}
-	if s.Open() && (tcp || now < s.Opened+idle) {
-		if former := p.rings.at(int(s.Previous)).Slots[c.Slot] &^ Moved; former != Nobody {
-			c.Backend, c.Why = former, ByOldRing
+// own finds the owner of a packet's slot.
+func (p *Plane) own(c *Choice, s Service, k Packet, now time.Duration) (err error) {
+	slot := p.Slot(s, c.Slot)
+	var known *Flow
+	if slot.Asks(k) {
+		if known, err = p.Known(c.Service, k); err != nil {
+			return err
 		}
 	}
+	c.Backend, c.Why = slot.Choose(k, known, p.Settings().UDPIdle, now)
 	return nil
 }
 
