@@ -36,6 +36,12 @@ const (
 	applyStale      = 7
 )
 
+// Exit statuses of explain and doctor, beside those of diff.
+const (
+	explainNone = 1
+	doctorFault = 1
+)
+
 // Exit statuses of status, and of all commands that need a daemon.
 const (
 	statusOut = 1
