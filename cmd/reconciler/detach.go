@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"reconciler/internal/driver/lb"
 	"reconciler/internal/engine"
 	"reconciler/internal/observed"
 	"reconciler/internal/resource"
@@ -96,7 +97,7 @@ func (l *local) pinsThatStay(ctx context.Context) ([]string, error) {
 			}
 		}
 	}
-	return pins, nil
+	return slices.DeleteFunc(pins, lb.IsTable), nil
 }
 
 func (c *cli) tellStay(pins []string, out *output) {

@@ -66,7 +66,7 @@ func (l *loop) leaseConditions(now intent.Moment) {
 	l.conds.set(CondSuspended, "Asked", text)
 	lines := make([]string, 0, len(l.ledger.Overrides))
 	for _, o := range l.shownOverrides(now) {
-		lines = append(lines, fmt.Sprintf("%s until %s: %s", o, clockTime(o.Until), o.Reason))
+		lines = append(lines, o.because(fmt.Sprintf("%s until %s", o, clockTime(o.Until))))
 	}
 	l.conds.set(CondOverridden, "Asked", few(lines))
 }

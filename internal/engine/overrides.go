@@ -67,6 +67,14 @@ func (o Override) String() string {
 	return strings.Join(words, " ")
 }
 
+// because adds the reason to a text, where there is one.
+func (o Override) because(text string) string {
+	if o.Reason == "" {
+		return text
+	}
+	return text + ": " + o.Reason
+}
+
 // same reports that one takes the place of the other.
 func (o Override) same(p Override) bool {
 	return o.Kind == p.Kind && o.Name == p.Name && o.Pool == p.Pool && (o.Weight == nil) == (p.Weight == nil) && maps.Equal(o.Select, p.Select)
@@ -97,7 +105,7 @@ func (e *Engine) Override(ctx context.Context, o Override, d time.Duration) (Pas
 		one := diskOverride{Override: o, Deadline: l.now().After(d)}
 		one.Until = one.Deadline.Time(l.now())
 		l.setOverrides(append(all, one))
-		l.event(Event{Type: EventRequest, Message: fmt.Sprintf("%s for %s: %s", o, d, o.Reason)})
+		l.event(Event{Type: EventRequest, Message: o.because(fmt.Sprintf("%s for %s", o, d))})
 		return nil
 	})
 }

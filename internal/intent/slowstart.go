@@ -54,12 +54,13 @@ func (b *balancing) ramp(vip resource.Key, was resource.VIP, there bool, w weigh
 	return full, ramping
 }
 
-// begin is the slow start of a backend that begins to serve; one that the
-// dataplane is in the middle of goes on from there.
+// begin is the slow start of a backend that comes back; one that the dataplane is
+// in the middle of goes on from there. One that was never heard of before has
+// nothing to recover from.
 func (b *balancing) begin(was resource.VIP, there bool, w weighed) Ramp {
 	have := weightsOf(was.Shares)[w.Backend]
 	switch {
-	case !there, len(was.Shares) == 0:
+	case !there, len(was.Shares) == 0, w.fresh:
 		return Ramp{Over: true}
 	case have == 0:
 		return Ramp{From: max(1, w.Effective/rampSteps), Since: b.Now.At}

@@ -158,6 +158,7 @@ type weighed struct {
 	cause cause
 	flush bool
 	known bool // its backend has a state
+	fresh bool // it was not known before
 	said  bool // Why, or its state, is no word of YAML
 }
 
@@ -290,6 +291,7 @@ func (b *balancing) weigh(v resource.VIP, pool resource.Pool, m resource.Member)
 	case h.State == resource.HealthUp:
 		w.Effective, w.cause = w.Configured, b.joins(k)
 		w.said = w.Why != "" || b.heldAs(k) != resource.HealthUp
+		w.fresh = b.heldAs(k) == resource.HealthUnknown
 		return w
 	case h.State == resource.HealthDown:
 		w.Why, w.cause, w.flush = said(h), event, v.FlushOnDown

@@ -312,6 +312,19 @@ func TestSlowStartOfAnEmptyVIP(t *testing.T) {
 	}
 }
 
+// One that was never heard of before has nothing to recover from.
+func TestNoSlowStartOfWhatIsNew(t *testing.T) {
+	b := newBench()
+	for i := range b.vip.Pools[0].Members {
+		b.vip.Pools[0].Members[i].SlowStart = 100 * time.Second
+	}
+	b.hold("b=100 c=50", "a=unknown b=up c=up")
+	b.say("a=up b=up c=up")
+	if got := b.shares(b.balance()); got != "a=100 b=100 c=50" {
+		t.Errorf("shares %q, want all of it", got)
+	}
+}
+
 // A raise in YAML is no start.
 func TestNoSlowStartOfARaise(t *testing.T) {
 	b := newBench()

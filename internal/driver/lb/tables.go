@@ -34,6 +34,14 @@ func dirName(c resource.Capacities) string {
 	return fmt.Sprintf("%s%d-%d-%d-%d-%d-%d", prefix, plane.ABI, c.RingSize, c.VIPs, c.Backends, c.Rings, c.Flows)
 }
 
+// IsTable reports a pin of this driver: it goes with the balancer.
+func IsTable(path string) bool {
+	dir := filepath.Base(filepath.Dir(path))
+	var sizes [6]uint32
+	n, _ := fmt.Sscanf(dir, prefix+"%d-%d-%d-%d-%d-%d", &sizes[0], &sizes[1], &sizes[2], &sizes[3], &sizes[4], &sizes[5])
+	return n == len(sizes)
+}
+
 // dir is where tables of some sizes stand.
 func (d *Driver) dir(c resource.Capacities) string {
 	return filepath.Join(d.root.Dir(), shared, dirName(c))
