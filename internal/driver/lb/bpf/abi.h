@@ -15,8 +15,10 @@
 
 // Sizes. What is a power of two is one for the sake of its mask.
 #define RING_MAX 65537
-#define ADDRESSES 16384 // elements of the table of VIPs
-#define CLAIMS 65536
+#define ADDRESS_BITS 14
+#define ADDRESSES (1 << ADDRESS_BITS) // elements of the table of VIPs
+#define CLAIM_BITS 16
+#define CLAIMS (1 << CLAIM_BITS)
 #define SERVICES 16384
 #define BACKENDS 16384
 

@@ -80,7 +80,7 @@ static __always_inline int send_error6(struct frame *f, const struct packet *p, 
 // be told about, or that routers were to cut.
 static __always_inline int too_big(struct frame *f, const struct packet *p, __u32 mtu)
 {
-	if (p->error || !p->whole)
+	if (!p->whole)
 		return ends(TOO_BIG, XDP_DROP);
 	if (p->flow.family == 6)
 		return ends(TOO_BIG, send_error6(f, p, (struct icmp){TOO_BIG_6, 0, 0, bpf_htonl(mtu)}, LONG_QUOTE6));

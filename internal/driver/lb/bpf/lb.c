@@ -98,24 +98,73 @@ static __noinline int icmp6(struct xdp_md *ctx, struct packet *p)
 	return ends(ICMP_ERROR, SERVE);
 }
 
-static __noinline int without_backend(struct xdp_md *ctx, const struct packet *p, __u16 flags)
+// parse_again finds out all about a packet of IP. Who is called needs not be
+// handed what the caller holds in registers.
+static __noinline int parse_again(struct xdp_md *ctx, struct packet *p)
 {
+	struct frame f;
+	__be16 proto;
+
+	open_frame(&f, ctx);
+	proto = parse_ether(&f, p);
+	if (proto == bpf_htons(ETH_P_IP)) {
+		struct iphdr *ip = at(&f, p->l3);
+
+		if ((void *)(ip + 1) > f.end)
+			return TRUNCATED;
+		p->flow.family = 4;
+		p->flow.dst[0] = ip->daddr;
+		return parse4(&f, p, ip);
+	} else {
+		struct ipv6hdr *ip = at(&f, p->l3);
+
+		if ((void *)(ip + 1) > f.end)
+			return TRUNCATED;
+		p->flow.family = 6;
+		__builtin_memcpy(p->flow.dst, &ip->daddr, 16);
+		return parse6(&f, p, ip);
+	}
+}
+
+// What is no verdict yet, with an argument in the upper half: what is rare is not
+// called where registers and stack are full.
+enum later {
+	WITHOUT = 0x100, // a backend; the service's flags
+	EXCEEDS = 0x200, // what the way out carries; and that is how much
+	ERROR = 0x400,	 // it was an error of ICMP, which gets no answer
+};
+
+static __always_inline int without_backend(struct xdp_md *ctx, __u16 flags, bool error)
+{
+	struct packet p = {};
 	struct frame f;
 
 	if (flags & PASSES)
 		return ends(NO_OWNER, XDP_PASS);
 	if (!(flags & REJECTS))
 		return ends(NO_OWNER, XDP_DROP);
+	if (error || parse_again(ctx, &p) != FINE)
+		return ends(REJECTED, XDP_DROP);
 	open_frame(&f, ctx);
-	return ends(REJECTED, reject(&f, p));
+	return ends(REJECTED, reject(&f, &p));
 }
 
-static __noinline int exceeds(struct xdp_md *ctx, const struct packet *p, __u32 mtu)
+static __always_inline int exceeds(struct xdp_md *ctx, __u16 mtu, bool error)
 {
+	struct packet p = {};
 	struct frame f;
 
+	if (error || parse_again(ctx, &p) != FINE)
+		return ends(TOO_BIG, XDP_DROP);
 	open_frame(&f, ctx);
-	return too_big(&f, p, mtu);
+	return too_big(&f, &p, mtu);
+}
+
+static __noinline int decide(struct xdp_md *ctx, __u32 later)
+{
+	if (later & WITHOUT)
+		return without_backend(ctx, later >> 16, later & ERROR);
+	return exceeds(ctx, later >> 16, later & ERROR);
 }
 
 static __always_inline int forward(struct frame *f, const struct packet *p, const struct plane *l, __u32 backend, __u32 draw, struct service_stats *stats)
@@ -131,10 +180,8 @@ static __always_inline int forward(struct frame *f, const struct packet *p, cons
 		return ends(NO_WAY, XDP_DROP);
 	}
 	if (p->length + outer > to->mtu) {
-		struct packet copy = *p;
-
 		stats->too_big++;
-		return exceeds(f->ctx, &copy, to->mtu - outer);
+		return EXCEEDS | (p->error ? ERROR : 0) | (to->mtu - outer) << 16;
 	}
 	more->packets++;
 	more->bytes += p->length;
@@ -165,10 +212,8 @@ static __always_inline int serve(struct frame *f, struct packet *p, const struct
 	stats->bytes += p->length;
 	stats->flows += p->syn;
 	if (backend == NO_BACKEND) {
-		struct packet copy = *p;
-
 		stats->no_backend++;
-		return without_backend(f->ctx, &copy, now.flags);
+		return WITHOUT | (p->error ? ERROR : 0) | now.flags << 16;
 	}
 	return forward(f, p, v->l, backend, hash, stats);
 }
@@ -180,40 +225,19 @@ static __noinline int unusual(struct xdp_md *ctx)
 	struct packet p = {};
 	struct vip v = {};
 	struct frame f;
-	__be16 proto;
-	int why, verdict = SERVE;
+	int verdict = SERVE, why = parse_again(ctx, &p);
 
-	open_frame(&f, ctx);
-	proto = parse_ether(&f, &p);
-	if (proto == bpf_htons(ETH_P_IP)) {
-		struct iphdr *ip = at(&f, p.l3);
-
-		if ((void *)(ip + 1) > f.end)
-			return XDP_PASS;
-		p.flow.family = 4;
-		p.flow.dst[0] = ip->daddr;
-		why = parse4(&f, &p, ip);
-		if (why != FINE)
-			return refused(why);
-		if (p.flow.protocol == IPPROTO_ICMP && !p.fragment)
-			verdict = icmp4(ctx, &p);
-	} else {
-		struct ipv6hdr *ip = at(&f, p.l3);
-
-		if ((void *)(ip + 1) > f.end)
-			return XDP_PASS;
-		p.flow.family = 6;
-		__builtin_memcpy(p.flow.dst, &ip->daddr, 16);
-		why = parse6(&f, &p, ip);
-		if (why != FINE)
-			return refused(why);
-		if (p.flow.protocol == IPPROTO_ICMP6 && !p.fragment)
-			verdict = icmp6(ctx, &p);
-	}
+	if (why != FINE)
+		return refused(why);
+	if (!p.fragment && p.flow.family == 4 && p.flow.protocol == IPPROTO_ICMP)
+		verdict = icmp4(ctx, &p);
+	if (!p.fragment && p.flow.family == 6 && p.flow.protocol == IPPROTO_ICMP6)
+		verdict = icmp6(ctx, &p);
 	if (verdict != SERVE)
 		return verdict;
 	if (!find_vip(&v, &p))
 		return XDP_PASS;
+	open_frame(&f, ctx);
 	return serve(&f, &p, &v);
 }
 
@@ -254,15 +278,20 @@ int lb(struct xdp_md *ctx)
 {
 	struct packet p = {};
 	struct frame f;
+	int verdict = XDP_PASS;
 
 	open_frame(&f, ctx);
 	switch (parse_ether(&f, &p)) {
 	case bpf_htons(ETH_P_IP):
-		return on4(&f, &p);
+		verdict = on4(&f, &p);
+		break;
 	case bpf_htons(ETH_P_IPV6):
-		return on6(&f, &p);
+		verdict = on6(&f, &p);
+		break;
 	}
-	return XDP_PASS;
+	if ((__u32)verdict >= WITHOUT)
+		return decide(ctx, verdict);
+	return verdict;
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

@@ -74,7 +74,7 @@ static __always_inline int reject(struct frame *f, const struct packet *p)
 	bool four = p->flow.family == 4;
 	__u32 plain = four ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
 
-	if (p->error || p->fragment || p->l4 - p->l3 != plain || !may_answer(f, p))
+	if (p->fragment || p->l4 - p->l3 != plain || !may_answer(f, p))
 		return XDP_DROP;
 	if (p->flow.protocol == IPPROTO_TCP) {
 		if (is_reset(f, p))

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
-// The table of VIPs: hash and displace, without collisions. A key's hash names a
-// bucket, whose number displaces the key to the element where it stands if it
-// is in the table at all. Of two tables one is live; the other may be written.
+// The table of VIPs: hash and displace, without collisions. The upper bits of a
+// key's hash, on which all of the key has a say, name a bucket; its number
+// displaces the key to the element where it stands if it is in the table at all.
+// Of two tables one is live; the other may be written.
 #pragma once
 
 #include "maps.h"
@@ -36,7 +37,7 @@ static __always_inline __u32 displaced(__u64 hash, __u32 displace)
 static __always_inline const struct address *find_address(const struct table *t, __u64 seed, const struct flow *f, __u32 *at)
 {
 	__u64 hash = (f->family == 4 ? fold4(f->dst) : fold6(f->dst)) * seed;
-	__u16 displace = t->address_displace[hash >> 32 & (ADDRESSES - 1)];
+	__u16 displace = t->address_displace[hash >> (64 - ADDRESS_BITS)];
 	const struct address *a;
 
 	if (!displace)
@@ -56,7 +57,7 @@ static __always_inline __u32 find_claim(const struct table *t, __u64 seed, const
 {
 	__u64 address = f->family == 4 ? fold4(f->dst) : fold6(f->dst);
 	__u64 hash = (address + CLAIM_OF(0, f->protocol, port) * K2) * seed;
-	__u16 displace = t->claim_displace[hash >> 32 & (CLAIMS - 1)];
+	__u16 displace = t->claim_displace[hash >> (64 - CLAIM_BITS)];
 	__u64 claim = t->claims[displaced(hash, displace) & (CLAIMS - 1)];
 
 	if (!displace || claim >> CLAIM_SHIFT != CLAIM_OF(at, f->protocol, port))

@@ -32,8 +32,11 @@ const (
 	MaxRings     = 0xffff
 	MaxFlows     = 100_000_000
 
-	addressElements = 16384
-	claimElements   = 65536
+	addressBits = 14
+	claimBits   = 16
+
+	addressElements = 1 << addressBits
+	claimElements   = 1 << claimBits
 )
 
 // whole fills in what may be left out.

@@ -157,7 +157,7 @@ func (p *Plane) layOut(groups [][]Claim, live uint64) (layout, error) {
 		hashes[i] = fold(wordsOf(g[0].Address)) * (live | 1)
 	}
 	var ok bool
-	if t.addresses, ok = place(hashes, addressElements-1); !ok {
+	if t.addresses, ok = place(hashes, addressBits); !ok {
 		return layout{}, errNoSeed
 	}
 	hashes = nil
@@ -172,7 +172,7 @@ func (p *Plane) layOut(groups [][]Claim, live uint64) (layout, error) {
 	if len(hashes) > int(p.capacity.Claims) {
 		return layout{}, fmt.Errorf("%d claims of ports and protocols, and room for %d", len(hashes), p.capacity.Claims)
 	}
-	if t.claims, ok = place(hashes, claimElements-1); !ok {
+	if t.claims, ok = place(hashes, claimBits); !ok {
 		return layout{}, errNoSeed
 	}
 	return t, nil

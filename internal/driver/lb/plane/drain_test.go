@@ -36,14 +36,14 @@ func TestDrain(t *testing.T) {
 	if testing.Short() {
 		flows = 1 << 16
 	}
-	drainMany(t, flows)
+	drainMany(t, flows, MaxRingSize)
 }
 
 // TestGuestDrain is the same, for emulated processors.
-func TestGuestDrain(t *testing.T) { drainMany(t, 1<<13) }
+func TestGuestDrain(t *testing.T) { drainMany(t, 1<<13, 4093) }
 
-func drainMany(t *testing.T, flows int) {
-	p := open(t, Capacity{RingSize: 65537, Addresses: 16, Services: 16, Backends: 256, Rings: 4, Flows: uint32(flows)})
+func drainMany(t *testing.T, flows int, ringSize uint32) {
+	p := open(t, Capacity{RingSize: ringSize, Addresses: 16, Services: 16, Backends: 256, Rings: 4, Flows: uint32(flows)})
 	d := &drained{Plane: p, t: t, program: load(t, p), flows: flows}
 	d.start()
 	alive := weightsOf(manyBackends)

@@ -52,11 +52,12 @@ func fold6(w [4]uint32) uint64 {
 	return (high^k2)*k1 + low
 }
 
-func bucket(hash uint64, mask uint32) uint32 { return uint32(hash>>32) & mask }
+// bucket is one of 1<<bits.
+func bucket(hash uint64, bits int) uint32 { return uint32(hash >> (64 - bits)) }
 
-func displaced(hash uint64, displace uint16, mask uint32) uint32 {
+func displaced(hash uint64, displace uint16, bits int) uint32 {
 	hash = (hash ^ hash>>32) * k3
-	return (uint32(hash>>32) + uint32(displace)*(uint32(hash)|1)) & mask
+	return (uint32(hash>>32) + uint32(displace)*(uint32(hash)|1)) & (1<<bits - 1)
 }
 
 // hashOfClaim is of the address itself, not of where it stands.

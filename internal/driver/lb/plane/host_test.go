@@ -58,21 +58,25 @@ func pinDir(t testing.TB) string {
 // load gives the program to the kernel, with a plane's maps.
 func load(t testing.TB, p *Plane) *ebpf.Program {
 	t.Helper()
-	spec, err := bpf.LoadLB()
-	if err != nil {
-		t.Fatal(err)
-	}
-	replaced := make(map[string]*ebpf.Map)
-	for name, m := range spec.Maps {
-		replaced[name] = p.Map(name)
-		m.MaxEntries, m.ValueSize, m.Value = p.Map(name).MaxEntries(), p.Map(name).ValueSize(), nil
-	}
-	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: replaced})
+	coll, err := ebpf.NewCollectionWithOptions(programOf(t, p), ebpf.CollectionOptions{MapReplacements: p.maps})
 	if err != nil {
 		t.Fatalf("%+v", err)
 	}
 	t.Cleanup(coll.Close)
 	return coll.Programs[Program]
+}
+
+// programOf is the object, with maps as a plane has them.
+func programOf(t testing.TB, p *Plane) *ebpf.CollectionSpec {
+	t.Helper()
+	spec, err := bpf.LoadLB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, m := range spec.Maps {
+		m.MaxEntries, m.ValueSize, m.Value = p.Map(name).MaxEntries(), p.Map(name).ValueSize(), nil
+	}
+	return spec
 }
 
 // fill writes a ring in which backends take turns.

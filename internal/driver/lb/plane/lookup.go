@@ -120,8 +120,8 @@ func (p *Plane) findAddress(addr netip.Addr) (*bpf.LBAddress, uint32) {
 	w, family := wordsOf(addr)
 	live := p.live()
 	t, hash := p.table(live), fold(w, family)*(live|1)
-	d := t.AddressDisplace[bucket(hash, addressElements-1)]
-	at := displaced(hash, d, addressElements-1)
+	d := t.AddressDisplace[bucket(hash, addressBits)]
+	at := displaced(hash, d, addressBits)
 	a := &t.Addresses[at]
 	if d == 0 || a.Family != family || a.Addr != w {
 		return nil, 0
@@ -132,8 +132,8 @@ func (p *Plane) findAddress(addr netip.Addr) (*bpf.LBAddress, uint32) {
 func (p *Plane) findClaim(k Packet, at uint32) (uint16, bool) {
 	live := p.live()
 	t, hash := p.table(live), hashOfClaim(fold(wordsOf(k.Dst.Addr())), k.Protocol, k.Dst.Port(), live)
-	d := t.ClaimDisplace[bucket(hash, claimElements-1)]
-	word := t.Claims[displaced(hash, d, claimElements-1)]
+	d := t.ClaimDisplace[bucket(hash, claimBits)]
+	word := t.Claims[displaced(hash, d, claimBits)]
 	return uint16(word), d != 0 && word>>claimShift == claimOf(at, k.Protocol, k.Dst.Port())
 }
 

@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"testing"
-	"time"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -16,7 +15,7 @@ import (
 func TestLookupIsWhatTheProgramDoes(t *testing.T) { lookups(t, 10_000) }
 
 // TestGuestLookup is the same, for emulated processors.
-func TestGuestLookup(t *testing.T) { lookups(t, 1000) }
+func TestGuestLookup(t *testing.T) { lookups(t, 300) }
 
 func lookups(t *testing.T, n int) {
 	p := open(t, Capacity{RingSize: 4093, Addresses: 512, Services: 64, Backends: 64, Rings: 16, Flows: 1 << 16})
@@ -95,7 +94,7 @@ func textOf(k Packet) []string {
 // crowd fills a plane: some VIPs of both families, and services in all states.
 func crowd(t *testing.T, p *Plane, r *rand.Rand) {
 	t.Helper()
-	must(t, p.SetSettings(Settings{UDPIdle: time.Hour}))
+	must(t, p.SetSettings(Settings{UDPIdle: monotonic() / 2}))
 	for i := range 40 {
 		must(t, p.SetBackend(uint16(i), Backend{
 			Valid: i != 7, Encap: L2DSR, Address: addr("10.0.0.1"), Next: Next{Ifindex: 1, MTU: 1500, DstMAC: [6]byte{2, 0, 0, 0, 0, byte(i)}},
@@ -117,7 +116,7 @@ func crowd(t *testing.T, p *Plane, r *rand.Rand) {
 	now := monotonic()
 	for i, s := range []Service{
 		{Ring: 0, Previous: NoRing}, {Ring: 2, Previous: NoRing, Sticky: true}, {Ring: 1, Previous: 4, Opened: now},
-		{Ring: 3, Previous: 6, Opened: now - 2*time.Hour}, {Ring: 5, Previous: 0, Opened: now, Sticky: true}, {Ring: 7, Previous: NoRing, Opened: now},
+		{Ring: 3, Previous: 6, Opened: 0}, {Ring: 5, Previous: 0, Opened: now, Sticky: true}, {Ring: 7, Previous: NoRing, Opened: now},
 		{Ring: NoRing, Previous: NoRing},
 	} {
 		must(t, p.SetService(uint16(i), s))

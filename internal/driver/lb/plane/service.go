@@ -118,8 +118,8 @@ func (p *Plane) SetService(i uint16, s Service) error {
 		return fmt.Errorf("service %d: %w", i, err)
 	}
 	kernel := &p.shared.Services[i]
-	store(&kernel.Opened, uint64(s.Opened))
-	store(&kernel.Until, uint64(s.Until))
+	store(&kernel.Opened, uint64(max(s.Opened, 0)))
+	store(&kernel.Until, uint64(max(s.Until, 0)))
 	store(&kernel.Word, s.word())
 	now := time.Now()
 	p.rested.leaves(was.Ring, now)

@@ -3,6 +3,7 @@ package plane
 import (
 	"cmp"
 	"errors"
+	mathbits "math/bits"
 	"slices"
 )
 
@@ -26,12 +27,12 @@ type placed struct {
 	displace map[uint32]uint16
 }
 
-// place spreads hashes over mask+1 elements so that each has one of its own:
+// place spreads hashes over 1<<bits elements so that each has one of its own:
 // the largest buckets first, which find room while there is some.
-func place(hashes []uint64, mask uint32) (placed, bool) {
+func place(hashes []uint64, bits int) (placed, bool) {
 	buckets := make(map[uint32][]int)
 	for i, h := range hashes {
-		b := bucket(h, mask)
+		b := bucket(h, bits)
 		buckets[b] = append(buckets[b], i)
 	}
 	order := make([]uint32, 0, len(buckets))
@@ -42,7 +43,7 @@ func place(hashes []uint64, mask uint32) (placed, bool) {
 		return cmp.Or(cmp.Compare(len(buckets[b]), len(buckets[a])), cmp.Compare(a, b))
 	})
 	p := placed{at: make([]uint32, len(hashes)), displace: make(map[uint32]uint16, len(order))}
-	taken := make([]bool, mask+1)
+	taken := make([]bool, 1<<bits)
 	for _, b := range order {
 		d, ok := displace(hashes, buckets[b], taken, p.at)
 		if !ok {
@@ -56,11 +57,11 @@ func place(hashes []uint64, mask uint32) (placed, bool) {
 // displace finds a number that gives each key of a bucket a free element, and
 // takes them.
 func displace(hashes []uint64, keys []int, taken []bool, at []uint32) (uint16, bool) {
-	mask := uint32(len(taken) - 1)
+	bits := mathbits.TrailingZeros(uint(len(taken)))
 	for d := uint16(1); d != 0; d++ {
 		n := 0
 		for ; n < len(keys); n++ {
-			i := displaced(hashes[keys[n]], d, mask)
+			i := displaced(hashes[keys[n]], d, bits)
 			if taken[i] {
 				break
 			}

@@ -148,7 +148,7 @@ func (w *world) doService(words []string) error {
 	case slices.Contains(words, "pass"):
 		s.NoBackend = Pass
 	}
-	s.Opened = w.now - duration(option(words, "opened", "0s"))
+	s.Opened = max(w.now-duration(option(words, "opened", "0s")), 0)
 	return w.SetService(small16(words[0]), s)
 }
 
