@@ -90,7 +90,7 @@ func (b *bench) rounds(l load) int {
 }
 
 func names() []string {
-	return []string{"create", "noop", "remove", "change", "foreign", "daemon", "packet", "attach", "deploy", "lookback", "ring"}
+	return []string{"create", "noop", "remove", "change", "foreign", "daemon", "packet", "attach", "deploy", "lookback", "ring", "balancer"}
 }
 
 func (b *bench) measure(ctx context.Context, name string) error {
@@ -117,6 +117,8 @@ func (b *bench) measure(ctx context.Context, name string) error {
 		return b.packet(ctx)
 	case "ring":
 		return b.rings()
+	case "balancer":
+		return b.balancer(ctx)
 	}
 	return fmt.Errorf("-only %s: there are %s", name, strings.Join(slices.Sorted(slices.Values(names())), ", "))
 }

@@ -21,7 +21,6 @@ var native = binary.LittleEndian
 type array[T any] []T
 
 func (a array[T]) at(i int) *T { return &a[i] }
-func (a array[T]) len() int    { return len(a) }
 
 func sizeOf[T any]() int {
 	var t T
