@@ -6,7 +6,7 @@
 // It owns the yardstick: batch.go, requests.go and client.go speak rtnetlink
 // by hand and share no code with the driver; programs.go loads BPF objects as a
 // client would that knows nothing of chains; textbook.go builds a ring as the
-// paper does. Only ours.go, chains.go, rings.go and daemon.go touch the
+// paper does. Only ours.go, chains.go, rings.go, vips.go and daemon.go touch the
 // reconciler.
 package main
 
@@ -90,7 +90,7 @@ func (b *bench) rounds(l load) int {
 }
 
 func names() []string {
-	return []string{"create", "noop", "remove", "change", "foreign", "daemon", "packet", "attach", "deploy", "lookback", "ring", "balancer"}
+	return []string{"create", "noop", "remove", "change", "foreign", "daemon", "packet", "attach", "deploy", "lookback", "ring", "balancer", "vips"}
 }
 
 func (b *bench) measure(ctx context.Context, name string) error {
@@ -119,6 +119,8 @@ func (b *bench) measure(ctx context.Context, name string) error {
 		return b.rings()
 	case "balancer":
 		return b.balancer(ctx)
+	case "vips":
+		return b.vips(ctx)
 	}
 	return fmt.Errorf("-only %s: there are %s", name, strings.Join(slices.Sorted(slices.Values(names())), ", "))
 }

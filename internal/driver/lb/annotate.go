@@ -82,11 +82,11 @@ func (a *annotator) churn(from, to []resource.Share) (maglev.Churn, error) {
 	if c, ok := a.churns[key]; ok {
 		return c, nil
 	}
-	before, err := a.d.builder.build(a.size, from)
+	before, err := a.d.builder.build(key[0], from)
 	if err != nil {
 		return maglev.Churn{}, err
 	}
-	after, err := a.d.builder.build(a.size, to)
+	after, err := a.d.builder.build(key[1], to)
 	if err != nil {
 		return maglev.Churn{}, err
 	}
@@ -100,7 +100,7 @@ func (a *annotator) churn(from, to []resource.Share) (maglev.Churn, error) {
 		}
 		return out
 	}
-	c := maglev.Compare(rename(before, number(from)), rename(after, number(to)))
+	c := maglev.Compare(rename(make([]uint16, len(before)), before, number(from)), a.d.builder.renamed(after, number(to)))
 	a.churns[key] = c
 	return c, nil
 }

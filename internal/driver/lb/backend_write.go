@@ -108,10 +108,7 @@ func (c *change) putBackend(to resource.Backend, h hop) error {
 
 // freeIndex is the first index that no backend has and no ring in use names.
 func (c *change) freeIndex() (uint16, error) {
-	named, err := c.pool.named()
-	if err != nil {
-		return 0, err
-	}
+	named := c.pool.named()
 	for i, name := range c.v.names {
 		if name == "" && !named[i] {
 			return uint16(i), nil
@@ -121,24 +118,20 @@ func (c *change) freeIndex() (uint16, error) {
 }
 
 // named tells which indexes the rings in use name.
-func (p *pool) named() ([]bool, error) {
+func (p *pool) named() []bool {
 	if p.names != nil {
-		return p.names, nil
+		return p.names
 	}
 	p.names = make([]bool, p.v.Capacity().Backends)
 	for i, n := range p.uses {
 		if n == 0 {
 			continue
 		}
-		weights, err := p.v.Weights(uint16(i))
-		if err != nil {
-			return nil, err
-		}
-		for b, w := range weights {
+		for b, w := range p.v.ring(uint16(i)).weights {
 			p.names[b] = p.names[b] || w != 0
 		}
 	}
-	return p.names, nil
+	return p.names
 }
 
 // care asks the kernel for the neighbours that need it.
@@ -196,10 +189,7 @@ func (c *change) doomBackend(op diff.Op) error {
 		if !c.v.has(s.Ring) {
 			continue
 		}
-		r, err := c.pool.read(s.Ring)
-		if err != nil {
-			return err
-		}
+		r := c.v.ring(s.Ring)
 		if s.Open() && r.weights[i] == leaving {
 			return nil
 		}

@@ -21,7 +21,6 @@ type change struct {
 
 	turns   map[turning]turned
 	settled map[uint16]uint16        // what rings became whose drain is over
-	claimed map[uint16][]plane.Claim // entries of the VIP table, by service
 	claims  map[uint16][]plane.Claim // of the services whose entries change
 	rewrite bool                     // the VIP table, though nothing changes
 	doomed  doomed
@@ -92,7 +91,7 @@ func (c *change) failOthers(err error) {
 
 // begin reads what there is. Without tables there is nothing to remove.
 func (c *change) begin() error {
-	p, _, err := c.d.open()
+	p, err := c.d.opened()
 	if err != nil {
 		return fmt.Errorf("open the tables: %w", err)
 	}
@@ -104,16 +103,14 @@ func (c *change) begin() error {
 		}
 		return nil
 	}
-	c.v, err = viewOf(p)
+	c.v, err = c.d.current(p)
 	if err != nil {
 		return err
 	}
 	c.turns, c.settled, c.doomed = map[turning]turned{}, map[uint16]uint16{}, newDoomed()
-	c.claims, c.claimed = map[uint16][]plane.Claim{}, map[uint16][]plane.Claim{}
-	for _, claim := range c.v.claims {
-		c.claimed[claim.Service] = append(c.claimed[claim.Service], claim)
-	}
-	c.pool = newPool(c.v)
+	c.claims = map[uint16][]plane.Claim{}
+	c.pool = c.v.pool
+	c.pool.begin()
 	return nil
 }
 
@@ -187,11 +184,14 @@ func (c *change) putClaims() error {
 	for i, s := range c.v.services {
 		wanted, changes := c.claims[uint16(i)]
 		if !changes && s.Name != "" {
-			wanted = c.claimed[uint16(i)]
+			wanted = c.v.claimed[uint16(i)]
 		}
 		all = append(all, wanted...)
 	}
 	err := c.v.SetClaims(all)
+	if err == nil {
+		c.v.setClaims(all)
+	}
 	for i, op := range c.ops {
 		if err != nil && op.Key.Kind != resource.KindBackend && c.errs[i] == nil {
 			c.errs[i] = fmt.Errorf("write the VIP table: %w", err)

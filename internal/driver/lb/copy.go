@@ -59,12 +59,9 @@ func (d *Driver) copyRings(v *view, to *plane.Plane, s plane.Service) (plane.Ser
 		if uint32(*i) >= to.Capacity().Rings {
 			return s, fmt.Errorf("its ring is %d, and there would be room for %d", *i, to.Capacity().Rings)
 		}
-		r, err := v.ring(*i)
-		if err != nil {
-			return s, err
-		}
-		sealed := v.Sealed(*i)
+		r, sealed := v.ring(*i), v.Sealed(*i)
 		if to.Capacity().RingSize != v.Capacity().RingSize {
+			var err error
 			if r, err = d.resized(v, r, to.Capacity().RingSize); err != nil {
 				return s, err
 			}
@@ -89,9 +86,9 @@ func (d *Driver) copyRings(v *view, to *plane.Plane, s plane.Service) (plane.Ser
 // resized is the ring of another size that has the same shares.
 func (d *Driver) resized(v *view, r ring, size uint32) (ring, error) {
 	shares, numbers := v.sharesOf(r)
-	built, err := d.builder.build(size, shares)
+	built, err := d.builder.build(recipeOf(size, shares), shares)
 	if err != nil {
 		return r, err
 	}
-	return ring{rename(built, numbers), r.settle().weights}, nil
+	return ring{d.builder.renamed(built, numbers), r.settle().weights}, nil
 }

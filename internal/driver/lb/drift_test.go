@@ -80,7 +80,8 @@ func TestDriftIsSeenAndRepaired(t *testing.T) {
 			n.poke("lb_services", uint32(was.Seen.Index), func(v []byte) { v[0] = 200 })
 		}, "its ring is 200, and there are 12", was.Key()},
 		{"an empty ring", func() {
-			n.poke("lb_services", uint32(was.Seen.Index), func(v []byte) { binary.LittleEndian.PutUint16(v, 7) })
+			n.poke("lb_weights", 11, func(v []byte) { clear(v) })
+			n.poke("lb_services", uint32(was.Seen.Index), func(v []byte) { binary.LittleEndian.PutUint16(v, 11) })
 		}, "a 0 -> 100", was.Key()},
 		{"the policy", func() {
 			n.poke("lb_services", uint32(was.Seen.Index), func(v []byte) { v[4] |= 8 })

@@ -53,6 +53,7 @@ type Driver struct {
 	builder   builder
 	judged    map[judgement]verdict // of rings that were looked at
 	ahead     ahead                 // what Prepare counted on
+	view      *view                 // of the last look; nil where what is there may be other
 	seen      []seenBackend         // the backends at the last look
 	last      struct {              // of the last plain look
 		sums  sums
@@ -104,7 +105,8 @@ func (*Driver) Name() string { return resource.LBDriver }
 func (d *Driver) Observe(ctx context.Context, q observed.Query) (observed.State, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.ahead, d.builder.rings = ahead{}, nil
+	d.ahead = ahead{}
+	d.builder.forget()
 	return d.look(ctx, q)
 }
 
@@ -121,7 +123,7 @@ func (d *Driver) Prepare(_ context.Context, op diff.Op) error {
 	case resource.Backend:
 		return d.prepareBackend(to)
 	case resource.VIP:
-		return d.prepareVIP(to)
+		return d.prepareVIP(op.From, to)
 	case resource.Drain:
 		return nil
 	}
@@ -143,6 +145,7 @@ func (d *Driver) Apply(ctx context.Context, ops []diff.Op) []error {
 	c.run()
 	for i, err := range c.errs {
 		if err != nil {
+			d.view = nil // nobody knows how far it came
 			c.errs[i] = fmt.Errorf("%s %s: %w", ops[i].Verb, ops[i].Key, err)
 		}
 	}

@@ -225,7 +225,9 @@ func (p prospect) slot(c *change, name string, s plane.Service, k plane.Packet) 
 func (n *nextSlot) turn(c *change, before plane.Service, to resource.VIP) (moved bool, err error) {
 	flushed := flushedBy(to)
 	open := c.goesOn(before)
-	h, _, t, err := c.turnOf(turning{now: before.Ring, was: before.Previous, open: open}, to.Shares, flushed)
+	h, _, t, err := c.turnOf(turning{
+		recipe: recipeOf(c.v.Capacity().RingSize, to.Shares), now: before.Ring, was: before.Previous, open: open, damaged: true,
+	}, to.Shares, flushed)
 	if err != nil {
 		return false, err
 	}
@@ -251,11 +253,7 @@ func (n *nextSlot) turn(c *change, before plane.Service, to resource.VIP) (moved
 func (p prospect) fresh(n *nextSlot, c *change, before plane.Service, to resource.VIP) error {
 	var held []resource.Share
 	if c.v != nil && c.v.has(before.Ring) {
-		r, err := c.pool.read(before.Ring)
-		if err != nil {
-			return err
-		}
-		held, _ = c.v.sharesOf(r)
+		held, _ = c.v.sharesOf(c.v.ring(before.Ring))
 	}
 	if to.Name == "" {
 		to.Shares = held
@@ -281,7 +279,7 @@ func (p prospect) fresh(n *nextSlot, c *change, before plane.Service, to resourc
 
 // owner is who has a slot of the ring of shares; empty for nobody.
 func (p prospect) owner(shares []resource.Share, at uint32) (string, error) {
-	built, err := p.d.builder.build(p.size, shares)
+	built, err := p.d.builder.build(recipeOf(p.size, shares), shares)
 	if err != nil || built[at] == maglev.None {
 		return "", err
 	}

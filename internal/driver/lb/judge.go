@@ -33,21 +33,18 @@ type inUse struct {
 }
 
 // judge reads a buffer.
-func (l *reading) judge(i uint16, open bool) (verdict, error) {
+func (l *reading) judge(i uint16, open bool) verdict {
 	if i == plane.NoRing {
-		return verdict{}, nil
+		return verdict{}
 	}
 	if !l.has(i) {
-		return verdict{damage: []string{fmt.Sprintf("its ring is %d, and there are %d", i, l.Capacity().Rings)}}, nil
+		return verdict{damage: []string{fmt.Sprintf("its ring is %d, and there are %d", i, l.Capacity().Rings)}}
 	}
 	use := inUse{i, open}
 	if v, ok := l.rings[use]; ok {
-		return v, nil
+		return v
 	}
-	r, err := l.ring(i)
-	if err != nil {
-		return verdict{}, err
-	}
+	r := l.ring(i)
 	j := judgement{l.RingSum(i), l.Sealed(i), l.nameSum(r), open}
 	v, ok := l.d.judged[j]
 	if !ok {
@@ -57,7 +54,7 @@ func (l *reading) judge(i uint16, open bool) (verdict, error) {
 		}
 	}
 	l.rings[use], l.judged[j] = v, v
-	return v, nil
+	return v
 }
 
 // nameSum tells whether other backends have the indexes of a ring.
@@ -91,10 +88,11 @@ func (l *reading) read(r ring, open bool) (v verdict) {
 	if marks := countMarks(r.slots); marks > 0 && !open {
 		v.damage = append(v.damage, fmt.Sprintf("%d slots are marked as moved, and no drain goes on", marks))
 	}
-	if want, err := l.d.slotsOf(l.view, v.shares); err != nil {
+	recipe := recipeOf(l.Capacity().RingSize, v.shares)
+	if want, err := l.d.ringOf(l.view, recipe, v.shares); err != nil {
 		v.damage = append(v.damage, err.Error())
-	} else if n := differing(r.slots, want); n > 0 {
-		v.damage = append(v.damage, fmt.Sprintf("%d of %d slots of the ring are not as its shares make them", n, len(want)))
+	} else if n := differing(r.slots, want.slots); n > 0 {
+		v.damage = append(v.damage, fmt.Sprintf("%d of %d slots of the ring are not as its shares make them", n, len(r.slots)))
 	}
 	return v
 }
@@ -106,21 +104,23 @@ func (l *reading) addressOf(id uint16) netip.Addr {
 	return netip.Addr{}
 }
 
-// slotsOf builds the ring of shares, with the indexes that backends have.
-func (d *Driver) slotsOf(v *view, shares []resource.Share) ([]uint16, error) {
+// ringOf builds the ring of shares, with the indexes that backends have, as if
+// nothing had been before. Its slots are good until the next one is asked for.
+func (d *Driver) ringOf(v *view, recipe recipe, shares []resource.Share) (r ring, err error) {
+	r.weights = make([]uint8, len(v.names))
 	numbers := make([]uint16, len(shares))
 	for i, s := range shares {
 		index, ok := v.indexes[s.Backend]
 		if !ok {
-			return nil, fmt.Errorf("there is no backend %s", s.Backend)
+			return r, fmt.Errorf("there is no backend %s", s.Backend)
 		}
-		numbers[i] = index
+		numbers[i], r.weights[index] = index, s.Weight
 	}
-	built, err := d.builder.build(v.Capacity().RingSize, shares)
-	if err != nil {
-		return nil, err
+	built, err := d.builder.build(recipe, shares)
+	if err == nil {
+		r.slots = d.builder.renamed(built, numbers)
 	}
-	return rename(built, numbers), nil
+	return r, err
 }
 
 func countMarks(slots []uint16) (n int) {

@@ -21,6 +21,18 @@ type view struct {
 	names    []string          // of backends' keys, by index; empty for none
 	indexes  map[string]uint16 // of backends, by those names
 	claims   []plane.Claim
+	claimed  map[uint16][]plane.Claim // by service
+	pool     *pool
+	next     uint16 // the buffer of rings where the search for a free one goes on
+}
+
+// current is the view of the last look, as changes since have made it; or a new
+// one.
+func (d *Driver) current(p *plane.Plane) (v *view, err error) {
+	if d.view == nil || d.view.Plane != p {
+		d.view, err = viewOf(p)
+	}
+	return d.view, err
 }
 
 func viewOf(p *plane.Plane) (*view, error) {
@@ -33,6 +45,7 @@ func viewOf(p *plane.Plane) (*view, error) {
 	if v.claims, err = p.Claims(); err != nil {
 		return nil, fmt.Errorf("read the VIP table: %w", err)
 	}
+	v.setClaims(v.claims)
 	for i := range v.services {
 		if v.services[i], err = p.Service(uint16(i)); err != nil {
 			return nil, err
@@ -50,21 +63,26 @@ func viewOf(p *plane.Plane) (*view, error) {
 		v.names[i] = resource.BackendKey(b.Name, b.Address, encapOf(b.Encap)).Name
 		v.indexes[v.names[i]] = uint16(i)
 	}
+	v.pool = newPool(v)
 	return v, nil
+}
+
+// setClaims notes the entries of the VIP table.
+func (v *view) setClaims(claims []plane.Claim) {
+	v.claims, v.claimed = claims, make(map[uint16][]plane.Claim, len(v.vips))
+	for _, c := range claims {
+		v.claimed[c.Service] = append(v.claimed[c.Service], c)
+	}
 }
 
 // has reports a buffer of rings that there is.
 func (v *view) has(ring uint16) bool { return uint32(ring) < v.Capacity().Rings }
 
-// ring reads a buffer.
-func (v *view) ring(i uint16) (ring, error) {
-	r := ring{slots: make([]uint16, v.Capacity().RingSize)}
-	if err := v.ReadRing(i, r.slots); err != nil {
-		return r, err
-	}
-	var err error
-	r.weights, err = v.Weights(i)
-	return r, err
+// ring is what a buffer holds: the kernel's memory, which is not to be written
+// to.
+func (v *view) ring(i uint16) ring {
+	slots, weights := v.Ring(i)
+	return ring{slots, weights}
 }
 
 // sums tell whether anything changed in the maps.
@@ -150,16 +168,18 @@ func (d *Driver) read(ctx context.Context, p *plane.Plane, damage []string, hops
 	if err != nil {
 		return observed.State{}, err
 	}
-	l := &reading{d: d, view: v, hops: hops, lost: map[uint16][]plane.Claim{}, claimed: map[uint16][]plane.Claim{}, rings: map[inUse]verdict{}, judged: map[judgement]verdict{}, set: resource.NewSet(len(v.vips) + len(v.indexes) + 1)}
+	if d.view != nil && d.view.Plane == p {
+		v.next = d.view.next
+	}
+	d.view = v
+	l := &reading{d: d, view: v, hops: hops, lost: map[uint16][]plane.Claim{}, rings: map[inUse]verdict{}, judged: map[judgement]verdict{}, set: resource.NewSet(len(v.vips) + len(v.indexes) + 1)}
 	if all {
 		if err := l.count(ctx); err != nil {
 			return observed.State{}, err
 		}
 	}
 	l.readBackends()
-	if err := l.readVIPs(); err != nil {
-		return observed.State{}, err
-	}
+	l.readVIPs()
 	l.put(l.balancer(damage))
 	d.judged = l.judged
 	return observed.State{Objects: l.set}, nil
@@ -168,14 +188,13 @@ func (d *Driver) read(ctx context.Context, p *plane.Plane, damage []string, hops
 // reading is one look at the maps.
 type reading struct {
 	*view
-	d       *Driver
-	hops    map[way]hop
-	set     *resource.Set
-	claimed map[uint16][]plane.Claim // by service
-	lost    map[uint16][]plane.Claim // that the program does not find
-	ghosts  int                      // claims of no service
-	rings   map[inUse]verdict
-	judged  map[judgement]verdict
+	d      *Driver
+	hops   map[way]hop
+	set    *resource.Set
+	lost   map[uint16][]plane.Claim // that the program does not find
+	ghosts int                      // claims of no service
+	rings  map[inUse]verdict
+	judged map[judgement]verdict
 
 	// Nil where nobody asks.
 	vipCounters     []plane.ServiceCounters

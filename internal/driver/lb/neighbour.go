@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -69,30 +71,23 @@ func readEntry(m wire.Message) (e entry, ok bool) {
 	return e, e.addr.IsValid() && m.Body[0] == familyOf(e.addr.Is4()) && e.flags&unix.NTF_PROXY == 0
 }
 
+// manyNeighbours is from how many on the whole table is read, rather than one
+// by one.
+const manyNeighbours = 64
+
 // meet looks up the neighbours of hops.
 func (l *lookup) meet(hops map[way]hop) error {
 	found := map[neighbour]entry{}
-	var asked []neighbour
 	for _, h := range hops {
-		if _, known := found[h.next]; known || h.why != nil {
-			continue
+		if h.why == nil {
+			found[h.next] = entry{}
 		}
-		found[h.next] = entry{}
-		asked = append(asked, h.next)
-		l.batch.Begin(unix.RTM_GETNEIGH, 0)
-		l.batch.Neighbour(unix.NdMsg{Family: familyOf(h.next.addr.Is4()), Ifindex: h.next.link})
-		l.batch.IP(unix.NDA_DST, h.next.addr)
-		l.batch.End()
 	}
-	errs, err := l.ask(func(i int, m wire.Message) {
-		if e, ok := readEntry(m); ok {
-			found[asked[i]] = e
-		}
-	})
-	if err != nil {
-		return err
+	look := l.askEach
+	if len(found) >= manyNeighbours {
+		look = l.askAll
 	}
-	if err := refused(errs, unix.ENOENT, unix.ENODEV); err != nil {
+	if err := look(found); err != nil {
 		return err
 	}
 	for w, h := range hops {
@@ -106,6 +101,46 @@ func (l *lookup) meet(hops map[way]hop) error {
 		}
 	}
 	return nil
+}
+
+// askAll reads all entries, and keeps those that are asked for.
+func (l *lookup) askAll(found map[neighbour]entry) error {
+	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+		err := l.conn.Dump(l.ctx, wire.Query{
+			Type: unix.RTM_GETNEIGH,
+			Head: func(b *wire.Batch) { b.Neighbour(unix.NdMsg{Family: family}) },
+			See: func(m wire.Message) {
+				e, ok := readEntry(m)
+				if _, asked := found[e.neighbour]; ok && asked {
+					found[e.neighbour] = e
+				}
+			},
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// askEach reads the entries that are asked for.
+func (l *lookup) askEach(found map[neighbour]entry) error {
+	asked := slices.Collect(maps.Keys(found))
+	for _, n := range asked {
+		l.batch.Begin(unix.RTM_GETNEIGH, 0)
+		l.batch.Neighbour(unix.NdMsg{Family: familyOf(n.addr.Is4()), Ifindex: n.link})
+		l.batch.IP(unix.NDA_DST, n.addr)
+		l.batch.End()
+	}
+	errs, err := l.ask(func(i int, m wire.Message) {
+		if e, ok := readEntry(m); ok {
+			found[asked[i]] = e
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return refused(errs, unix.ENOENT, unix.ENODEV)
 }
 
 // keep asks the kernel to find neighbours, and where it can to keep them

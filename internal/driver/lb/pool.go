@@ -12,7 +12,6 @@ type pool struct {
 	v     *view
 	uses  []int               // of buffers, by services
 	bySum map[uint32][]uint16 // buffers in use, by the sum that they are sealed with
-	next  uint16              // where the search for a free one goes on
 	begun []bool              // buffers that were in use, or were handed out
 	// reused is set once a buffer holds something else than when the batch
 	// began.
@@ -22,20 +21,26 @@ type pool struct {
 }
 
 func newPool(v *view) *pool {
-	p := &pool{v: v, uses: make([]int, v.Capacity().Rings), bySum: map[uint32][]uint16{}, known: map[uint16]ring{}}
+	p := &pool{v: v, uses: make([]int, v.Capacity().Rings), bySum: map[uint32][]uint16{}}
 	for _, s := range v.services {
 		p.take(s.Ring)
 		p.take(s.Previous)
 	}
-	p.begun = make([]bool, len(p.uses))
 	for i, n := range p.uses {
 		if n > 0 {
-			p.begun[i] = true
 			sum := v.Sealed(uint16(i))
 			p.bySum[sum] = append(p.bySum[sum], uint16(i))
 		}
 	}
 	return p
+}
+
+// begin begins a batch.
+func (p *pool) begin() {
+	p.begun, p.reused, p.names = make([]bool, len(p.uses)), false, nil
+	for i, n := range p.uses {
+		p.begun[i] = n > 0
+	}
 }
 
 func (p *pool) take(i uint16) {
@@ -85,7 +90,6 @@ func (p *pool) place(r ring) (uint16, error) {
 		return 0, err
 	}
 	p.v.Seal(i, sum)
-	delete(p.known, i)
 	p.bySum[sum] = append(p.bySum[sum], i)
 	return i, nil
 }
@@ -95,8 +99,8 @@ func (p *pool) place(r ring) (uint16, error) {
 func (p *pool) free() (uint16, error) {
 	for _, last := range []bool{false, true} {
 		for range p.uses {
-			i := p.next
-			p.next = (p.next + 1) % uint16(len(p.uses))
+			i := p.v.next
+			p.v.next = (i + 1) % uint16(len(p.uses))
 			if p.uses[i] == 0 && (last || !p.begun[i]) {
 				p.begun[i] = true
 				p.reused = p.reused || last
@@ -111,16 +115,6 @@ func (p *pool) free() (uint16, error) {
 		}
 	}
 	return 0, fmt.Errorf("all %d rings are in use, and %d VIPs drain (max-rings makes room)", len(p.uses), draining)
-}
-
-// read returns what a buffer holds; it is nobody's to change.
-func (p *pool) read(i uint16) (ring, error) {
-	if r, ok := p.known[i]; ok {
-		return r, nil
-	}
-	r, err := p.v.ring(i)
-	p.known[i] = r
-	return r, err
 }
 
 // intact reports that a buffer holds what was written.

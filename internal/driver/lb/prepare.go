@@ -4,22 +4,24 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"reconciler/internal/driver/lb/plane"
 	"reconciler/internal/maglev"
 	"reconciler/internal/resource"
 )
 
-// ahead is what a plan has asked for so far, so that what there is no room for
-// is refused before anything is touched.
+// ahead is what a plan has asked for so far beside what there is, so that what
+// there is no room for is refused before anything is touched.
 type ahead struct {
 	ready     bool
 	room      resource.Capacities
+	have      *view // nil where there is nothing
 	backends  map[string]bool
 	vips      map[string]bool
-	addresses map[netip.Addr]bool
-	rings     map[recipe]bool // to be built
-	used      int             // rings
+	addresses map[netip.Addr]bool // all of them
+	rings     map[recipe]bool     // to be built
+	used      int                 // rings
 }
 
 // expect begins with what there is.
@@ -27,28 +29,17 @@ func (d *Driver) expect() error {
 	if d.ahead.ready {
 		return nil
 	}
-	d.ahead = ahead{
-		ready: true, backends: map[string]bool{}, vips: map[string]bool{}, addresses: map[netip.Addr]bool{}, rings: map[recipe]bool{},
-	}
-	p, _, err := d.open()
+	d.ahead = ahead{ready: true, have: &view{}, backends: map[string]bool{}, vips: map[string]bool{}, rings: map[recipe]bool{}}
+	p, err := d.opened()
 	if err != nil || p == nil {
 		return err
 	}
-	v, err := viewOf(p)
+	v, err := d.current(p)
 	if err != nil {
 		return err
 	}
-	d.ahead.room = capacitiesOf(v.Capacity())
-	for name := range v.indexes {
-		d.ahead.backends[name] = true
-	}
-	for name := range v.vips {
-		d.ahead.vips[name] = true
-	}
-	for _, c := range v.claims {
-		d.ahead.addresses[c.Address] = true
-	}
-	for _, n := range newPool(v).uses {
+	d.ahead.have, d.ahead.room = v, capacitiesOf(v.Capacity())
+	for _, n := range v.pool.uses {
 		if n > 0 {
 			d.ahead.used++
 		}
@@ -68,7 +59,7 @@ func (d *Driver) prepareBalancer(to resource.Balancer) error {
 		return err
 	}
 	d.ahead.room = to.Capacities
-	if p, _, err := d.open(); err == nil && p != nil && capacitiesOf(p.Capacity()) == to.Capacities {
+	if p, err := d.opened(); err == nil && p != nil && capacitiesOf(p.Capacity()) == to.Capacities {
 		return nil
 	}
 	return d.prepareTables(to.Capacities)
@@ -79,27 +70,32 @@ func (d *Driver) prepareBackend(to resource.Backend) error {
 		return err
 	}
 	a := &d.ahead
-	a.backends[to.Key().Name] = true
-	return fits(len(a.backends), a.room.Backends, "backends", "max-backends")
+	if _, known := a.have.indexes[to.Key().Name]; !known {
+		a.backends[to.Key().Name] = true
+	}
+	return fits(len(a.have.indexes)+len(a.backends), a.room.Backends, "backends", "max-backends")
 }
 
-func (d *Driver) prepareVIP(to resource.VIP) error {
+func (d *Driver) prepareVIP(from resource.Resource, to resource.VIP) error {
 	if err := d.expect(); err != nil {
 		return err
 	}
 	a := &d.ahead
-	a.vips[to.Key().Name] = true
-	for _, addr := range to.Addresses {
-		a.addresses[addr] = true
+	if _, known := a.have.vips[to.Key().Name]; !known {
+		a.vips[to.Key().Name] = true
 	}
-	if r := recipeOf(a.room.RingSize, to.Shares); len(to.Shares) > 0 {
+	if was, ok := from.(resource.VIP); !ok || !slices.Equal(was.Addresses, to.Addresses) {
+		a.address(to.Addresses)
+	}
+	r := recipeOf(a.room.RingSize, to.Shares)
+	if len(to.Shares) > 0 {
 		a.rings[r] = true
 	}
-	if _, err := d.builder.build(a.room.RingSize, to.Shares); err != nil {
+	if _, err := d.builder.build(r, to.Shares); err != nil {
 		return err
 	}
 	for _, err := range []error{
-		fits(len(a.vips), a.room.VIPs, "VIPs", "max-vips"),
+		fits(len(a.have.vips)+len(a.vips), a.room.VIPs, "VIPs", "max-vips"),
 		fits(len(a.addresses), a.room.VIPs, "addresses of VIPs", "max-vips"),
 		fits(a.used+len(a.rings), a.room.Rings, "rings at a time", "max-rings"),
 	} {
@@ -116,4 +112,18 @@ func fits(n int, room uint32, what, field string) error {
 		return fmt.Errorf("%d %s, and %s makes room for %d", n, what, field, room)
 	}
 	return nil
+}
+
+// address counts the addresses that a VIP has, where it is not known to have
+// them.
+func (a *ahead) address(all []netip.Addr) {
+	if a.addresses == nil {
+		a.addresses = make(map[netip.Addr]bool, len(a.have.claims))
+		for _, c := range a.have.claims {
+			a.addresses[c.Address] = true
+		}
+	}
+	for _, addr := range all {
+		a.addresses[addr] = true
+	}
 }

@@ -49,30 +49,60 @@ type turn struct {
 	moved bool
 }
 
-// turn makes the ring in force out of one that was built. Flows stay with whom
-// they have: a slot that moves, or moved since the window opened, is marked.
-// Flows of backends to be flushed go with the slot.
-func (h history) turn(built ring, flushed func(backend uint16) bool) turn {
-	t := turn{now: ring{make([]uint16, len(built.slots)), h.weights(built, flushed)}}
+// cut tells which backends are to lose their flows; nil for none.
+type cut []bool
+
+func cutOff(backends ...uint16) cut {
+	if len(backends) == 0 {
+		return nil
+	}
+	c := make(cut, owner+1)
+	for _, b := range backends {
+		c[b] = true
+	}
+	return c
+}
+
+func (c cut) off(backend uint16) bool { return c != nil && c[backend] }
+
+// turn makes the ring in force out of one that was built, whose slots it takes
+// over. Flows stay with whom they have: a slot that moves, or moved since the
+// window opened, is marked. Flows of backends that are cut off go with the slot.
+func (h history) turn(built ring, cut cut) turn {
+	t := turn{now: ring{built.slots, h.weights(built, cut)}}
+	if h.open() {
+		h.turnAgain(&t, cut)
+		return t
+	}
+	is := h.now.slots[:len(built.slots)]
 	for i, next := range built.slots {
-		t.now.slots[i] = next
-		last := h.now.slots[i] & owner
-		switch marked := h.open() && h.now.slots[i]&moved != 0; {
-		case marked:
+		if last := is[i] & owner; last != next && last != maglev.None && !cut.off(last) {
+			built.slots[i] |= moved
+			t.moved = true
+		}
+	}
+	return t
+}
+
+// turnAgain is a turn while a window is open.
+func (h history) turnAgain(t *turn, cut cut) {
+	for i, next := range t.now.slots {
+		is, first := h.now.slots[i], h.was.slots[i]&owner
+		switch last := is & owner; {
+		case is&moved != 0:
 			// Who came since the window opened is known by name.
 			t.now.slots[i] |= moved
-			if first := h.was.slots[i] & owner; first != maglev.None && flushed(first) {
+			if first != maglev.None && cut.off(first) {
 				t.former(h.was, i, next)
 			}
-		case last != next && last != maglev.None && !flushed(last):
+		case last != next && last != maglev.None && !cut.off(last):
 			t.now.slots[i] |= moved
 			t.moved = true
-			if h.open() && h.was.slots[i]&owner != last {
+			if first != last {
 				t.former(h.was, i, last) // it came to the slot without a mark
 			}
 		}
 	}
-	return t
 }
 
 // former makes a backend the former owner of a slot.
@@ -84,11 +114,11 @@ func (t *turn) former(was ring, slot int, backend uint16) {
 }
 
 // weights are those of the new ring, with a mark at each backend that left.
-func (h history) weights(built ring, flushed func(uint16) bool) []uint8 {
+func (h history) weights(built ring, cut cut) []uint8 {
 	out := append([]uint8(nil), built.weights...)
 	for i, w := range h.now.weights {
 		stays := w != 0 && (w != leaving || h.open())
-		if stays && out[i] == 0 && !flushed(uint16(i)) {
+		if stays && out[i] == 0 && !cut.off(uint16(i)) {
 			out[i] = leaving
 		}
 	}

@@ -2,6 +2,7 @@ package lb
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"reconciler/internal/maglev"
@@ -41,7 +42,7 @@ func (m *model) owner(flow int, first bool) uint16 {
 }
 
 // apply makes the service what a turn says.
-func (m *model) apply(t turn, flushed func(uint16) bool) {
+func (m *model) apply(t turn, cut cut) {
 	was := m.was
 	switch {
 	case t.was.slots != nil:
@@ -51,7 +52,7 @@ func (m *model) apply(t turn, flushed func(uint16) bool) {
 	}
 	m.now, m.was = t.now, was
 	for f, b := range m.table {
-		if flushed(b) {
+		if cut.off(b) {
 			delete(m.table, f)
 		}
 	}
@@ -77,8 +78,6 @@ func randomRing(r *rand.Rand, backends int) ring {
 	return out
 }
 
-func nobody(uint16) bool { return false }
-
 // TestNoFlowMovesWhileAWindowIsOpen walks through changes of a ring, closes
 // windows now and then, and holds each flow against where it was.
 func TestNoFlowMovesWhileAWindowIsOpen(t *testing.T) {
@@ -91,21 +90,21 @@ func TestNoFlowMovesWhileAWindowIsOpen(t *testing.T) {
 				f := r.IntN(1 << 20)
 				m.flows[f] = m.owner(f, true)
 			}
-			flushed := nobody
+			var cut cut
 			if gone := uint16(r.IntN(6)); r.IntN(3) == 0 {
-				flushed = func(b uint16) bool { return b == gone }
+				cut = cutOff(gone)
 			}
 			built := randomRing(r, 6)
 			for b := range built.weights {
-				if flushed(uint16(b)) && built.weights[b] > 0 {
-					flushed = nobody // who serves loses nothing
+				if cut.off(uint16(b)) && built.weights[b] > 0 {
+					cut = nil // who serves loses nothing
 				}
 			}
-			m.apply(m.turn(built, flushed), flushed)
+			m.apply(m.turn(built, cut), cut)
 			for f, b := range m.flows {
 				switch now := m.owner(f, false); {
-				case b == maglev.None || flushed(b):
-					if now != maglev.None && flushed(now) {
+				case b == maglev.None || cut.off(b):
+					if now != maglev.None && cut.off(now) {
 						t.Fatalf("seed %d step %d: flow %d is still with %d, which is cut", seed, step, f, now)
 					}
 					delete(m.flows, f)
@@ -137,7 +136,7 @@ func needed(t *testing.T, m *model) {
 
 func TestRingThatDoesNotChangeMarksNothing(t *testing.T) {
 	a := randomRing(rand.New(rand.NewPCG(1, 1)), 6)
-	if got := (history{now: a}).turn(a, nobody); got.moved {
+	if got := (history{now: a}).turn(ring{slices.Clone(a.slots), a.weights}, nil); got.moved {
 		t.Error("a window for nothing")
 	}
 }

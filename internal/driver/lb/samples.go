@@ -66,11 +66,10 @@ func (s *sampling) services(d *Driver) {
 			s.add(one.name, one.help, driver.Counter, float64(one.value), labels...)
 		}
 		service := s.view.services[i]
-		if ring, err := l.judge(service.Ring, service.Open()); err == nil {
-			// 48 bits are what a number of Prometheus tells apart.
-			s.add("vip_ring_checksum", "Sum of a VIP's ring: equal where the same flows go to the same backends.",
-				driver.Gauge, float64(ring.checksum>>16), labels...)
-		}
+		ring := l.judge(service.Ring, service.Open())
+		// 48 bits are what a number of Prometheus tells apart.
+		s.add("vip_ring_checksum", "Sum of a VIP's ring: equal where the same flows go to the same backends.",
+			driver.Gauge, float64(ring.checksum>>16), labels...)
 		s.add("vip_draining", "Whether flows of a VIP stay with former backends: 1 or 0.", driver.Gauge, number(service.Open()), labels...)
 	}
 }

@@ -113,6 +113,15 @@ func (d *Driver) open() (*plane.Plane, []string, error) {
 	return d.tables.Plane, damage, err
 }
 
+// opened is open without a look at what is pinned, where tables are open.
+func (d *Driver) opened() (*plane.Plane, error) {
+	if d.tables.Plane != nil {
+		return d.tables.Plane, nil
+	}
+	p, _, err := d.open()
+	return p, err
+}
+
 // choose opens the tables in force: of several the newest.
 func choose(all []string) (chosen tables, err error) {
 	for _, dir := range all {

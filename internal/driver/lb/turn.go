@@ -16,6 +16,7 @@ type turning struct {
 	recipe   recipe
 	now, was uint16
 	open     bool
+	damaged  bool // what is in force is not as it was written
 	flushed  string
 }
 
@@ -28,9 +29,9 @@ type turned struct {
 }
 
 // turn is the ring of a VIP, made out of the one that its service has.
-func (c *change) turn(s plane.Service, to resource.VIP) turned {
+func (c *change) turn(s plane.Service, to resource.VIP, damaged bool) turned {
 	flushed := flushedBy(to)
-	k := turning{recipeOf(c.v.Capacity().RingSize, to.Shares), s.Ring, s.Previous, c.goesOn(s), strings.Join(flushed, " ")}
+	k := turning{recipeOf(c.v.Capacity().RingSize, to.Shares), s.Ring, s.Previous, c.goesOn(s), damaged, strings.Join(flushed, " ")}
 	t, ok := c.turns[k]
 	if ok && !c.pool.reused {
 		return t
@@ -74,55 +75,37 @@ func (c *change) makeTurn(k turning, shares []resource.Share, flushed []string) 
 
 // turnOf is a turn, and what it began with. It writes nothing.
 func (c *change) turnOf(k turning, shares []resource.Share, flushed []string) (h history, base uint16, t turn, err error) {
-	next, err := c.built(shares)
+	next, err := c.d.ringOf(c.v, k.recipe, shares)
 	if err != nil {
 		return h, base, t, err
 	}
-	if h, base, err = c.history(k, next); err != nil {
-		return h, base, t, err
-	}
-	cut := map[uint16]bool{}
+	h, base = c.history(k, next)
+	var gone []uint16
 	for _, name := range flushed {
 		if i, ok := c.v.indexes[name]; ok {
-			cut[i] = true
+			gone = append(gone, i)
 		}
 	}
-	return h, base, h.turn(next, func(i uint16) bool { return cut[i] }), nil
-}
-
-// built is the ring of shares, as if nothing had been before.
-func (c *change) built(shares []resource.Share) (r ring, err error) {
-	r.weights = make([]uint8, c.v.Capacity().Backends)
-	if r.slots, err = c.d.slotsOf(c.v, shares); err != nil {
-		return r, err
-	}
-	for _, s := range shares {
-		r.weights[c.v.indexes[s.Backend]] = s.Weight
-	}
-	return r, nil
+	return h, base, h.turn(next, cutOff(gone...)), nil
 }
 
 // history is where flows are before a turn, and the buffer that says so; no
 // buffer where it says otherwise.
-func (c *change) history(k turning, next ring) (h history, base uint16, err error) {
+func (c *change) history(k turning, next ring) (h history, base uint16) {
 	if !c.v.has(k.now) {
-		return history{now: nothing(next)}, plane.NoRing, nil
+		return history{now: nothing(next)}, plane.NoRing
 	}
-	is, err := c.pool.read(k.now)
-	if err != nil {
-		return h, 0, err
-	}
-	base = k.now
-	if !c.pool.intact(k.now) {
+	is, base := c.v.ring(k.now), k.now
+	if k.damaged && !c.pool.intact(k.now) {
 		is, base = c.mended(is, next), plane.NoRing
 	}
 	if k.open {
-		h.was, err = c.pool.read(k.was)
-	} else {
+		h.was = c.v.ring(k.was)
+	} else if base == plane.NoRing {
 		is = is.settle()
 	}
 	h.now = is
-	return h, base, err
+	return h, base
 }
 
 // nothing is a ring without backends.
@@ -139,10 +122,12 @@ func nothing(like ring) ring {
 func (c *change) mended(is, next ring) ring {
 	right := next.slots
 	if differing(is.slots, next.slots) > 0 {
+		wanted := slices.Clone(next.slots)
 		shares, _ := c.v.sharesOf(is)
-		if built, err := c.d.slotsOf(c.v, shares); err == nil {
-			right = built
+		if built, err := c.d.ringOf(c.v, recipeOf(c.v.Capacity().RingSize, shares), shares); err == nil {
+			right = slices.Clone(built.slots)
 		}
+		copy(next.slots, wanted) // the two are built in one place
 	}
 	out := ring{slices.Clone(is.slots), is.weights}
 	for i := range out.slots {
@@ -154,10 +139,6 @@ func (c *change) mended(is, next ring) ring {
 // flushedBy are the backends that a VIP lets keep no flow, sorted: those it
 // names, and those that left and have no time to drain.
 func flushedBy(v resource.VIP) []string {
-	serves := map[string]bool{}
-	for _, s := range v.Shares {
-		serves[s.Backend] = true
-	}
 	cut := slices.Clone(v.Flush)
 	for _, p := range v.Pools {
 		for _, m := range p.Members {
@@ -165,6 +146,13 @@ func flushedBy(v resource.VIP) []string {
 				cut = append(cut, m.Backend)
 			}
 		}
+	}
+	if len(cut) == 0 {
+		return nil
+	}
+	serves := make(map[string]bool, len(v.Shares))
+	for _, s := range v.Shares {
+		serves[s.Backend] = true
 	}
 	cut = slices.DeleteFunc(cut, func(b string) bool { return serves[b] })
 	slices.Sort(cut)

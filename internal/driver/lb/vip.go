@@ -18,34 +18,26 @@ import (
 const stale = "flows to forget"
 
 // readVIPs reads the services and their drains.
-func (l *reading) readVIPs() error {
+func (l *reading) readVIPs() {
 	for _, c := range l.claims {
 		if int(c.Service) >= len(l.services) || l.services[c.Service].Name == "" {
 			l.ghosts++
-			continue
 		}
-		l.claimed[c.Service] = append(l.claimed[c.Service], c)
 	}
 	for _, c := range l.Lost(l.claims) {
 		l.lost[c.Service] = append(l.lost[c.Service], c)
 	}
 	for name, i := range l.vips {
-		if err := l.readVIP(name, i); err != nil {
-			return fmt.Errorf("read VIP %s: %w", name, err)
-		}
+		l.readVIP(name, i)
 	}
-	return nil
 }
 
-func (l *reading) readVIP(name string, i uint16) error {
+func (l *reading) readVIP(name string, i uint16) {
 	s := l.services[i]
 	v := resource.VIP{Sticky: s.Sticky, NoBackend: resource.NoBackend(s.NoBackend.String())}
 	at := strings.LastIndexByte(name, '/')
 	v.Name, v.Family = name[:max(at, 0)], resource.Family(name[at+1:])
-	ring, err := l.judge(s.Ring, s.Open())
-	if err != nil {
-		return err
-	}
+	ring := l.judge(s.Ring, s.Open())
 	v.Shares = ring.shares
 	v.Seen = resource.VIPSeen{Index: i, Ring: s.Ring, Checksum: ring.checksum, Draining: ring.leaving}
 	v.Seen.Damage = append(slices.Clone(ring.damage), l.readClaims(&v, i)...)
@@ -60,7 +52,6 @@ func (l *reading) readVIP(name string, i uint16) error {
 	if s.Open() {
 		l.put(l.drain(name, i, ring))
 	}
-	return nil
 }
 
 // readClaims reads what a service answers for. It is each of its ports on each

@@ -29,7 +29,9 @@ func (c *change) putVIP(op diff.Op) error {
 	if s.Name == "" || s.Sticky != to.Sticky {
 		before = plane.Service{Ring: plane.NoRing, Previous: plane.NoRing} // no flow of before is told as it was
 	}
-	t := c.turn(before, to)
+	from, _ := op.From.(resource.VIP)
+	damaged := len(from.Seen.Damage) > 0
+	t := c.turn(before, to, damaged)
 	if t.err != nil {
 		return t.err
 	}
@@ -51,8 +53,7 @@ func (c *change) putVIP(op diff.Op) error {
 		return err
 	}
 	c.v.vips[name] = i
-	from, _ := op.From.(resource.VIP)
-	c.wantClaims(i, to, len(from.Seen.Damage) > 0)
+	c.wantClaims(i, to, damaged)
 	return nil
 }
 
@@ -102,7 +103,7 @@ func (c *change) forgetOver() error {
 func (c *change) wantClaims(i uint16, to resource.VIP, damaged bool) {
 	wanted := claimsOf(to, i)
 	has := map[plane.Claim]bool{}
-	for _, claim := range c.claimed[i] {
+	for _, claim := range c.v.claimed[i] {
 		has[claim] = true
 	}
 	same := len(has) == len(wanted)
@@ -116,7 +117,7 @@ func (c *change) wantClaims(i uint16, to resource.VIP, damaged bool) {
 
 // unclaim takes a VIP out of the table.
 func (c *change) unclaim(op diff.Op) error {
-	if i, ok := c.v.vips[op.Key.Name]; ok && len(c.claimed[i]) > 0 {
+	if i, ok := c.v.vips[op.Key.Name]; ok && len(c.v.claimed[i]) > 0 {
 		c.claims[i] = nil
 	}
 	return nil
@@ -173,13 +174,9 @@ func (c *change) settle(i uint16) (uint16, error) {
 	if !c.v.has(i) {
 		return plane.NoRing, nil
 	}
-	r, err := c.pool.read(i)
-	if err != nil {
-		return 0, err
-	}
-	r = r.settle()
-	out := uint16(plane.NoRing)
+	r, out := c.v.ring(i).settle(), uint16(plane.NoRing)
 	if r.serves() {
+		var err error
 		if out, err = c.pool.place(r); err != nil {
 			return 0, err
 		}

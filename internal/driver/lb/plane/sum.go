@@ -113,3 +113,9 @@ func (p *Plane) CopyFlows(from *Plane) error {
 		return err == nil, err
 	})
 }
+
+// Ring is what a buffer holds, and from which weights it was built: the
+// kernel's memory, which is not to be written to.
+func (p *Plane) Ring(i uint16) (slots []uint16, weights []uint8) {
+	return p.rings.at(int(i)).Slots[:p.capacity.RingSize:p.capacity.RingSize], p.weightsOf(i)
+}
