@@ -37,6 +37,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	quick := flags.Bool("quick", false, "a tenth of the sizes and fewer rounds: does it still run?")
 	markdown := flags.Bool("markdown", false, "print a Markdown table, as in docs/benchmarks.md")
 	child := flags.Bool("one-change", false, "the part of `-only change` that runs under strace")
+	vips := flags.Bool("traced-vips", false, "the part of `-only vips` that runs under strace")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -44,8 +45,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return errors.New("it makes network namespaces, which takes root")
 	}
 	b := &bench{quick: *quick, printer: printer{out: out, markdown: *markdown}}
-	if *child {
+	switch {
+	case *child:
 		return b.oneChange(ctx)
+	case *vips:
+		return b.tracedVIPs(ctx)
 	}
 	chosen := names()
 	if *only != "" {

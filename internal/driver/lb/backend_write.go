@@ -2,7 +2,6 @@ package lb
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"time"
@@ -88,9 +87,6 @@ func (c *change) putBackend(to resource.Backend, h hop) error {
 	if !known {
 		var err error
 		if i, err = c.freeIndex(); err != nil {
-			return err
-		}
-		if err := c.v.ResetBackend(i); err != nil {
 			return err
 		}
 	}
@@ -200,7 +196,10 @@ func (c *change) doomBackend(op diff.Op) error {
 	c.after = append(c.after, func() error {
 		delete(c.v.indexes, op.Key.Name)
 		c.v.names[i], c.v.backends[i] = "", plane.Backend{}
-		return errors.Join(c.v.SetBackend(i, plane.Backend{}), c.v.ResetBackend(i))
+		if err := c.v.ResetBackend(i); err != nil {
+			return err
+		}
+		return c.v.SetBackend(i, plane.Backend{}) // the index is free once it has no name
 	})
 	return nil
 }

@@ -1,7 +1,6 @@
 package lb
 
 import (
-	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -20,11 +19,6 @@ func (c *change) putVIP(op diff.Op) error {
 		return err
 	}
 	s := c.v.services[i]
-	if s.Name == "" {
-		if err := c.v.ResetService(i); err != nil {
-			return err
-		}
-	}
 	before := s
 	if s.Name == "" || s.Sticky != to.Sticky {
 		before = plane.Service{Ring: plane.NoRing, Previous: plane.NoRing} // no flow of before is told as it was
@@ -133,7 +127,10 @@ func (c *change) removeVIP(op diff.Op) error {
 	none := plane.Service{Ring: plane.NoRing, Previous: plane.NoRing}
 	gone := func() error {
 		delete(c.v.vips, s.Name)
-		return errors.Join(c.pool.set(i, none), c.v.ResetService(i))
+		if err := c.v.ResetService(i); err != nil {
+			return err
+		}
+		return c.pool.set(i, none) // the index is free once it has no name
 	}
 	if !s.Open() && s.Label != stale {
 		return gone()
