@@ -177,11 +177,10 @@ func (c *change) doomBackend(op diff.Op) error {
 	if !ok {
 		return nil
 	}
+	known := false // it may have flows in the table
 	for name, vip := range c.v.vips {
 		s := c.v.services[vip]
-		if s.Open() {
-			c.doomed.backends[i] = true
-		}
+		known = known || s.Open()
 		if !c.v.has(s.Ring) {
 			continue
 		}
@@ -192,6 +191,9 @@ func (c *change) doomBackend(op diff.Op) error {
 		if r.weights[i] != 0 {
 			return fmt.Errorf("it is in the ring of %s", name)
 		}
+	}
+	if known {
+		c.doomed.backends[i] = true
 	}
 	c.after = append(c.after, func() error {
 		delete(c.v.indexes, op.Key.Name)
