@@ -50,7 +50,7 @@ func (b *bench) vip(name string) resource.VIP {
 	return o.Resource.(resource.VIP)
 }
 
-func TestLives(t *testing.T) {
+func TestGuestLives(t *testing.T) {
 	n, _ := serving(t)
 	a, _, c := three()
 	n.over = true

@@ -130,9 +130,9 @@ func (f flows) with(backend string) (n int) {
 	return n
 }
 
-// TestDrain takes a backend out, puts it back, cuts another one off, and ends
+// TestGuestDrain takes a backend out, puts it back, cuts another one off, and ends
 // the drain, with packets of established flows and new ones in between.
-func TestDrain(t *testing.T) {
+func TestGuestDrain(t *testing.T) {
 	n, want := serving(t)
 	p := n.program()
 	a, b, c := three()
