@@ -98,7 +98,7 @@ func (c *change) putBackend(to resource.Backend, h hop) error {
 	if err := c.v.SetBackend(i, record(named, is, h)); err != nil {
 		return err
 	}
-	c.v.backends[i], c.v.names[i], c.v.indexes[name] = named, name, i
+	c.v.backends[i], c.v.names[i], c.v.indexes[name], c.v.byName = named, name, i, nil
 	return nil
 }
 
@@ -197,7 +197,7 @@ func (c *change) doomBackend(op diff.Op) error {
 	}
 	c.after = append(c.after, func() error {
 		delete(c.v.indexes, op.Key.Name)
-		c.v.names[i], c.v.backends[i] = "", plane.Backend{}
+		c.v.names[i], c.v.backends[i], c.v.byName = "", plane.Backend{}, nil
 		if err := c.v.ResetBackend(i); err != nil {
 			return err
 		}

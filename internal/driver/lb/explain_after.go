@@ -176,7 +176,7 @@ func (p prospect) nameBackends(c *change) error {
 		if err != nil {
 			return err
 		}
-		c.v.names[i], c.v.indexes[k.Name] = k.Name, i
+		c.v.names[i], c.v.indexes[k.Name], c.v.byName = k.Name, i, nil
 	}
 	return nil
 }

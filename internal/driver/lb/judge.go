@@ -3,7 +3,10 @@ package lb
 import (
 	"fmt"
 	"hash/maphash"
+	"maps"
 	"net/netip"
+	"slices"
+	"strings"
 
 	"reconciler/internal/driver/lb/plane"
 	"reconciler/internal/maglev"
@@ -108,19 +111,51 @@ func (l *reading) addressOf(id uint16) netip.Addr {
 // nothing had been before. Its slots are good until the next one is asked for.
 func (d *Driver) ringOf(v *view, recipe recipe, shares []resource.Share) (r ring, err error) {
 	r.weights = make([]uint8, len(v.names))
-	numbers := make([]uint16, len(shares))
+	numbers, err := v.numbers(shares)
+	if err != nil {
+		return r, err
+	}
 	for i, s := range shares {
-		index, ok := v.indexes[s.Backend]
-		if !ok {
-			return r, fmt.Errorf("there is no backend %s", s.Backend)
-		}
-		numbers[i], r.weights[index] = index, s.Weight
+		r.weights[numbers[i]] = s.Weight
 	}
 	built, err := d.builder.build(recipe, shares)
 	if err == nil {
 		r.slots = d.builder.renamed(built, numbers)
 	}
 	return r, err
+}
+
+// numbers are the indexes of the backends that have shares. Where they are many
+// of all there are, walking through both is quicker than looking each one up.
+func (v *view) numbers(shares []resource.Share) ([]uint16, error) {
+	out := make([]uint16, len(shares))
+	var sorted []uint16
+	if len(shares) > len(v.indexes)/8 {
+		sorted = v.sorted()
+	}
+	for i, s := range shares {
+		for len(sorted) > 0 && v.names[sorted[0]] < s.Backend {
+			sorted = sorted[1:]
+		}
+		if len(sorted) > 0 && v.names[sorted[0]] == s.Backend {
+			out[i] = sorted[0]
+			continue
+		}
+		index, ok := v.indexes[s.Backend]
+		if !ok {
+			return nil, fmt.Errorf("there is no backend %s", s.Backend)
+		}
+		out[i] = index
+	}
+	return out, nil
+}
+
+// sorted are the indexes of backends in the order of their names.
+func (v *view) sorted() []uint16 {
+	if len(v.byName) != len(v.indexes) {
+		v.byName = slices.SortedFunc(maps.Values(v.indexes), func(a, b uint16) int { return strings.Compare(v.names[a], v.names[b]) })
+	}
+	return v.byName
 }
 
 func countMarks(slots []uint16) (n int) {

@@ -20,6 +20,7 @@ type view struct {
 	backends []plane.Backend   // as they are named, without their records
 	names    []string          // of backends' keys, by index; empty for none
 	indexes  map[string]uint16 // of backends, by those names
+	byName   []uint16          // the same, in the order of names; stale where a backend came or went
 	claims   []plane.Claim
 	claimed  map[uint16][]plane.Claim // by service
 	pool     *pool
