@@ -116,7 +116,7 @@ func (b *bench) syncVIPs(ctx context.Context, s service) error {
 		}
 		defer o.close()
 		defer d.Close()
-		took, err = clock(func() error { return o.carryOut(ctx, want) })
+		took, err = onThread(func() error { return o.carryOut(ctx, want) })
 		return took, firstOf(err, o.settled(ctx, want))
 	}})
 	if err != nil {
@@ -143,14 +143,14 @@ func (b *bench) quietVIPs(ctx context.Context, s service) error {
 	turn := 0
 	times, err := compare(3*b.rounds(load{}),
 		subject{"no-op", func() (time.Duration, error) {
-			return clock(func() error { return o.settled(ctx, both[turn%2]) })
+			return onThread(func() error { return o.settled(ctx, both[turn%2]) })
 		}},
 		subject{"look", func() (time.Duration, error) {
-			return clock(func() error { _, err := d.Observe(ctx, observed.Query{}); return err })
+			return onThread(func() error { _, err := d.Observe(ctx, observed.Query{}); return err })
 		}},
 		subject{"change", func() (time.Duration, error) {
 			turn++
-			took, err := clock(func() error { return o.carryOut(ctx, both[turn%2]) })
+			took, err := onThread(func() error { return o.carryOut(ctx, both[turn%2]) })
 			return took, firstOf(err, o.over(ctx, both[turn%2]))
 		}})
 	if err != nil {
