@@ -42,6 +42,7 @@ var layers = []struct {
 	{"internal/apply", []string{"resource", "observed", "diff", "driver"}, "plans are data, and this is their one interpreter"},
 	{"internal/health", nil, "what a stranger answered, in plain values"},
 	{"internal/intent", []string{"resource", "observed", "diff", "maglev"}, "deciders are pure"},
+	{"internal/doctor", []string{"resource"}, "rules are pure, and know no driver"},
 	{"internal/capture", []string{"resource", "observed"}, "the opposite direction of desired"},
 	{"internal/engine", []string{"resource", "observed", "diff", "driver", "apply", "intent", "desired", "source", "state", "agent", "strict", "health"},
 		"the loop calls the stages in their order and knows no dataplane"},
@@ -111,7 +112,7 @@ var owners = []struct {
 	{"github.com/santhosh-tekuri/", nil, "for tests of the schema"},
 	{"gopkg.in/yaml.v3", []string{"internal/strict", "internal/desired", "internal/agent", "internal/capture", "cmd"}, "YAML is read and written at the edges"},
 	{"os/exec", []string{"cmd", "internal/demo", "internal/testns", "test"}, "the daemon runs no other program: what comes from a repository must not find a way to"},
-	{"unsafe", []string{"internal/api", "internal/driver/chain", "internal/driver/lb/plane"}, "one getsockopt that x/sys lacks, and structs as C laid them out, no more"},
+	{"unsafe", []string{"internal/api", "internal/doctor", "internal/driver/chain", "internal/driver/lb/plane"}, "a getsockopt and an ioctl that x/sys lacks, and structs as C laid them out, no more"},
 }
 
 // librariesAstray finds libraries outside the folders that own them.
