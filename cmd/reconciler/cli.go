@@ -83,7 +83,7 @@ func (c *cli) root() *cobra.Command {
 	)
 	c.add(root, "tree", c.checkCommand(), c.renderCommand(), c.schemaCommand())
 	c.add(root, "host", c.diffCommand(), c.applyCommand(), c.confirmCommand(), c.captureCommand(), c.observeCommand(),
-		c.showCommand(), c.getCommand(), c.explainCommand(), c.detachCommand())
+		c.showCommand(), c.getCommand(), c.explainCommand(), c.doctorCommand(), c.detachCommand())
 	c.add(root, "daemon", c.runCommand(), c.statusCommand(), c.eventsCommand(), c.historyCommand(), c.syncCommand(),
 		c.suspendCommand(), c.resumeCommand(), c.rollbackCommand(), c.approveCommand(), c.retryCommand())
 	c.add(root, "override", c.drainCommand(), c.undrainCommand(), c.backendCommand(), c.disableCommand(), c.enableCommand())

@@ -21,6 +21,7 @@ func TestMain(m *testing.M) {
 		"reconciler": func() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) },
 		"scrape":     scrape,
 		"frames":     frames,
+		"listen":     listen,
 	})
 }
 
