@@ -168,13 +168,8 @@ func (a asked) flow(vips []resource.VIP) (driver.Flow, error) {
 	if err != nil {
 		return driver.Flow{}, err
 	}
-	f := driver.Flow{Src: src}
-	port := a.port
-	if f.Protocol, port, err = a.service(vips[i]); err != nil {
-		return f, err
-	}
-	f.Dst = netip.AddrPortFrom(to, port)
-	return f, nil
+	protocol, port, err := a.service(vips[i])
+	return driver.Flow{Protocol: protocol, Src: src, Dst: netip.AddrPortFrom(to, port)}, err
 }
 
 func (a asked) to(v resource.VIP) (netip.Addr, error) {
