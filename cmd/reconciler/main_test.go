@@ -35,23 +35,28 @@ func TestScripts(t *testing.T) {
 	for _, script := range scripts {
 		t.Run(strings.TrimSuffix(filepath.Base(script), ".txtar"), func(t *testing.T) {
 			t.Parallel()
-			ns := testns.New(t)
-			dropPins(t, ns)
-			testscript.Run(t, testscript.Params{
-				Files: []string{script},
-				Setup: func(e *testscript.Env) error { return setup(t, e, ns) },
-				Cmds: map[string]func(*testscript.TestScript, bool, []string){
-					"ip":         ip,
-					"exits":      exits,
-					"eventually": within(patience),
-					"promptly":   within(promptness),
-					"set":        set,
-				},
-				RequireExplicitExec: true,
-				RequireUniqueNames:  true,
-			})
+			play(t, script)
 		})
 	}
+}
+
+// play plays one scenario.
+func play(t *testing.T, script string) {
+	ns := testns.New(t)
+	dropPins(t, ns)
+	testscript.Run(t, testscript.Params{
+		Files: []string{script},
+		Setup: func(e *testscript.Env) error { return setup(t, e, ns) },
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"ip":         ip,
+			"exits":      exits,
+			"eventually": within(patience),
+			"promptly":   within(promptness),
+			"set":        set,
+		},
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+	})
 }
 
 func setup(t *testing.T, e *testscript.Env, ns *testns.NS) error {

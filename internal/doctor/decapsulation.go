@@ -64,20 +64,15 @@ func onBackend(v resource.VIP, b resource.Backend) string {
 	}
 	vip := v.Addresses[0]
 	if b.Encap == resource.L2DSR {
-		return fmt.Sprintf("on %s: ip addr show to %s; sysctl net.ipv4.conf.all.rp_filter; tcpdump -ni any host %s", b.Name, vip, vip)
+		return fmt.Sprintf("on %s: ip addr show to %s; sysctl -a --pattern '\\.rp_filter'; tcpdump -ni any host %s", b.Name, vip, vip)
 	}
-	module, kind, proto := "ipip", "tunl0", "4"
+	kind, proto := "ipip", "ip proto 4"
 	switch {
 	case b.Address.Is6() && vip.Is4():
-		module, kind, proto = "ip6_tunnel", "ip6tnl0", "ip6 proto 4"
+		kind, proto = "ip6tnl", "ip6 proto 4"
 	case b.Address.Is6():
-		module, kind, proto = "ip6_tunnel", "ip6tnl0", "ip6 proto 41"
-	case vip.Is6():
-		module, kind, proto = "sit", "sit0", "41"
+		kind, proto = "ip6tnl", "ip6 proto 41"
 	}
-	if b.Address.Is4() {
-		proto = "ip proto " + proto
-	}
-	return fmt.Sprintf("on %s: ip -s link show %s (modprobe %s; up?); ip addr show to %s; sysctl net.ipv4.conf.all.rp_filter net.ipv4.conf.%s.rp_filter; tcpdump -ni any %s",
-		b.Name, kind, module, vip, kind, proto)
+	return fmt.Sprintf("on %s: ip -s link show type %s (is one there, up, and does it count?); ip addr show to %s; sysctl -a --pattern '\\.rp_filter'; tcpdump -ni any %s",
+		b.Name, kind, vip, proto)
 }

@@ -60,7 +60,7 @@ func (g guest) boot(ctx context.Context, image, initrd string) (int, error) {
 // D-Bus, are of no use to tests. Memory is not zeroed before each use, for
 // which an emulated processor takes longer than for all else with a packet.
 func (g guest) commandLine() string {
-	line := "console=ttyS0 quiet panic=-1 oops=panic init_on_alloc=0"
+	line := "console=ttyS0 quiet panic=-1 oops=panic init_on_alloc=0 fb_tunnels=none"
 	if g.Systemd {
 		line += " systemd.unit=multi-user.target systemd.getty_auto=no systemd.mask=getty.target systemd.mask=systemd-logind.service"
 	}

@@ -17,7 +17,7 @@ import (
 )
 
 // tools are programs of this host that tests call in the guest.
-var tools = []string{"ip", "bridge"}
+var tools = []string{"ip", "bridge", "sysctl"}
 
 // systemdPackage is the folder whose tests begin with TestSystemd.
 const systemdPackage = "test/guest"

@@ -20,10 +20,11 @@ var metas = map[string]string{
 }
 
 // wanted are the modules that tests need, without what they depend on: kinds
-// of link, the drivers of the guest's cards, and what runs BPF on a qdisc.
+// of link, the drivers of the guest's cards, what runs BPF on a qdisc, and what
+// takes packets out of tunnels.
 var wanted = []string{
 	"dummy", "veth", "bridge", "8021q", "vxlan", "macvlan", "bonding", "vrf", "virtio_pci", "virtio_net", "e1000", "vmxnet3",
-	"sch_ingress", "cls_bpf",
+	"sch_ingress", "cls_bpf", "ipip", "ip6_tunnel",
 }
 
 // kernel is an unpacked Debian kernel.
