@@ -51,17 +51,17 @@ func TestVIPTraffic(t *testing.T) {
 	all := []string{"b1", "b2", "b3"}
 	w.more(a, 100, began, all...)
 
-	w.Log("a push disables b1")
+	w.step("a push disables b1")
 	w.push("b1: {enabled: true,", "b1: {enabled: false,")
 	w.become(0, 100, 100)
 	w.more(a, 40, time.Now(), "b2", "b3")
-	w.Log("a push has the rack of b2 drain as well")
+	w.step("a push has the rack of b2 drain as well")
 	w.push("backends:\n  b1", "drains: {chg: {select: {rack: r2}, reason: PDU swap}}\nbackends:\n  b1")
 	w.become(0, 0, 100)
 	w.more(a, 40, time.Now(), "b3")
 	w.unbroken(l, "while b1 and b2 drain", all...)
 
-	w.Log("the daemon is killed in the middle of it")
+	w.step("the daemon is killed in the middle of it")
 	w.end(unix.SIGKILL)
 	before, noted := w.memory(), time.Now()
 	w.more(a, 20, time.Now(), "b3")
@@ -73,16 +73,16 @@ func TestVIPTraffic(t *testing.T) {
 	}
 	w.more(a, 20, noted, "b3")
 
-	w.Log("both come back")
+	w.step("both come back")
 	w.push("drains: {chg: {select: {rack: r2}, reason: PDU swap}}\n", "", "b1: {enabled: false,", "b1: {enabled: true,")
 	w.become(100, 100, 100)
 	w.more(a, 60, time.Now(), all...)
 
-	w.Log("a person drains a rack")
+	w.step("a person drains a rack")
 	w.mustRun("", 0, "drain", "-l", "rack=r3", "--for", "1h", "--reason", "by hand")
 	w.become(100, 100, 0)
 	w.more(a, 40, time.Now(), "b1", "b2")
-	w.Log("the daemon is stopped, and another build of it goes on")
+	w.step("the daemon is stopped, and another build of it goes on")
 	w.end(unix.SIGTERM)
 	before = w.memory()
 	w.more(a, 20, time.Now(), "b1", "b2")
@@ -98,7 +98,7 @@ func TestVIPTraffic(t *testing.T) {
 	w.mustRun("", 0, "undrain", "-l", "rack=r3")
 	w.become(100, 100, 100)
 
-	w.Log("weights change, in the tree and by hand")
+	w.step("weights change, in the tree and by hand")
 	w.push("b1: 100, b2: 100, b3: 100", "b1: 20, b2: 100, b3: 100")
 	w.mustRun("", 0, "backend", "weight", "b3", "20", "--for", "1h")
 	w.become(20, 100, 20)

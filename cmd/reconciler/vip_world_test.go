@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +32,7 @@ type vipWorld struct {
 	daemon   *exec.Cmd
 	log      *os.File
 	seed     maphash.Seed
+	began    time.Time
 }
 
 // The addresses of VIPs.
@@ -43,7 +45,7 @@ const (
 // detector.
 func newVIPWorld(t *testing.T, text string) *vipWorld {
 	t.Helper()
-	w := &vipWorld{failHost: failHost{T: t, program: "reconciler", ns: testns.New(t), state: t.TempDir()}, client: testns.New(t), text: text, seed: maphash.MakeSeed()}
+	w := &vipWorld{failHost: failHost{T: t, program: "reconciler", ns: testns.New(t), state: t.TempDir()}, client: testns.New(t), text: text, seed: maphash.MakeSeed(), began: time.Now()}
 	dropPins(t, w.ns)
 	w.tree = filepath.Join(w.state, "tree")
 	var batch strings.Builder
@@ -229,10 +231,9 @@ func (w *vipWorld) vip(name, family string) vipSaid {
 	return vipSaid{}
 }
 
-// weights are those of a VIP's ring, of b1, b2 and b3, as read back.
-func (w *vipWorld) weights(name, family string) (out [3]int) {
-	w.Helper()
-	for _, s := range w.vip(name, family).Shares {
+// weights are those of its ring, of b1, b2 and b3, as read back.
+func (v vipSaid) weights() (out [3]int) {
+	for _, s := range v.Shares {
 		out[s.Backend[1]-'1'] = s.Weight
 	}
 	return out
@@ -243,11 +244,7 @@ func (w *vipWorld) become(b1, b2, b3 int) {
 	w.Helper()
 	want := [3]int{b1, b2, b3}
 	w.eventually(fmt.Sprint("weights ", want), func() bool {
-		ok := true
-		for _, v := range w.vips() {
-			ok = ok && (v.Name != "www" || w.weights("www", v.Family) == want)
-		}
-		return ok
+		return !slices.ContainsFunc(w.vips(), func(v vipSaid) bool { return v.Name == "www" && v.weights() != want })
 	})
 }
 
@@ -270,4 +267,10 @@ func (w *vipWorld) memory() string {
 		sums = append(sums, uint64(p.RingSum(i)))
 	}
 	return fmt.Sprintf("%x", sums)
+}
+
+// step tells what comes now, and when.
+func (w *vipWorld) step(what string) {
+	w.Helper()
+	w.Logf("%5.1fs: %s", time.Since(w.began).Seconds(), what)
 }
