@@ -25,10 +25,13 @@ type balancing struct {
 // there is one, what it knows beside it.
 func (c *cli) showing(cmd *cobra.Command, then func(balancing) error) *cobra.Command {
 	var known engine.Balance
+	var asked host
 	cmd = c.observing(cmd, func(have observed.State) error { return then(balancing{have, known}) })
+	asked.socketFlag(cmd.Flags())
 	observe := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		b, err := c.client(host{}).Balance(cmd.Context())
+		asked.agentConfig = cmd.Flags().Lookup("agent-config").Value.String()
+		b, err := c.client(asked).Balance(cmd.Context())
 		var refused *api.Error
 		if err != nil && !errors.Is(err, api.ErrNoDaemon) && !errors.As(err, &refused) {
 			c.say("%v", err)
