@@ -221,11 +221,12 @@ const brief = 2 * time.Second
 // ask begins to open connections, several at a time to each host: while one
 // waits for a backend that is gone, others go on.
 func (w *vipWorld) ask(hosts ...string) *asking {
+	w.Helper()
 	a := &asking{halt: make(chan struct{})}
 	for _, host := range slices.Concat(hosts, hosts, hosts) {
-		c := httpFrom(w.client, brief, false)
+		c := httpFrom(w.client, w.brief, false)
 		a.ended.Go(func() {
-			for tick := time.Tick(20 * time.Millisecond); ; {
+			for tick := time.Tick(50 * time.Millisecond); ; {
 				select {
 				case <-a.halt:
 					return

@@ -204,4 +204,4 @@ func decapsulator() asm.Instructions {
 }
 
 // patient bounds what is waited for on a connection that works.
-const patient = 5 * time.Second
+const patient = 15 * time.Second

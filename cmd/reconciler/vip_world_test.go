@@ -33,6 +33,8 @@ type vipWorld struct {
 	log      *os.File
 	seed     maphash.Seed
 	began    time.Time
+	// How long anything may take, and a connection to open.
+	patience, brief time.Duration
 }
 
 // The addresses of VIPs.
@@ -41,13 +43,19 @@ const (
 	vip6 = "2001:db8:80::1"
 )
 
-// newVIPWorld has the program that is the tests' own binary, with their race
-// detector.
-func newVIPWorld(t *testing.T, text string) *vipWorld {
+// emptyVIPWorld is one in which nothing stands. Its program is the tests' own
+// binary, with their race detector.
+func emptyVIPWorld(t *testing.T, text string) *vipWorld {
 	t.Helper()
-	w := &vipWorld{failHost: failHost{T: t, program: "reconciler", ns: testns.New(t), state: t.TempDir()}, client: testns.New(t), text: text, seed: maphash.MakeSeed(), began: time.Now()}
+	w := &vipWorld{failHost: failHost{T: t, program: "reconciler", ns: testns.New(t), state: t.TempDir()}, client: testns.New(t), text: text, seed: maphash.MakeSeed(), began: time.Now(), patience: patience, brief: brief}
 	dropPins(t, w.ns)
 	w.tree = filepath.Join(w.state, "tree")
+	return w
+}
+
+func newVIPWorld(t *testing.T, text string) *vipWorld {
+	t.Helper()
+	w := emptyVIPWorld(t, text)
 	var batch strings.Builder
 	fmt.Fprintf(&batch, "link add c1 type veth peer name c0 netns %s\n", w.client.Name)
 	for i := range 3 {
@@ -164,12 +172,12 @@ func (w *vipWorld) inSync() {
 // eventually waits for what comes about soon, on a machine that may be busy.
 func (w *vipWorld) eventually(what string, is func() bool) {
 	w.Helper()
-	for deadline := time.Now().Add(patience); !is(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(w.patience); !is(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			w.mustRun("", 0, "get", "vips")
 			vips := string(w.last)
 			w.run("", "status")
-			w.Fatalf("not within %s: %s\n%s%s", patience, what, vips, w.last)
+			w.Fatalf("not within %s: %s\n%s%s", w.patience, what, vips, w.last)
 		}
 	}
 }
@@ -200,17 +208,21 @@ type vipSaid struct {
 		Flows int `json:"flows"`
 	} `json:"drain"`
 	Status *struct {
-		State     string `json:"state"`
-		Announced bool   `json:"announced"`
-		Seats     []seat `json:"seats"`
+		State     string    `json:"state"`
+		Since     time.Time `json:"since"`
+		Announced bool      `json:"announced"`
+		Seats     []seat    `json:"seats"`
 	} `json:"status"`
 }
 
 func (w *vipWorld) vips() []vipSaid {
 	w.Helper()
-	out, err := w.command(w.program, "get", "vips", "-o", "json").Output()
-	if err != nil {
-		w.Fatalf("get vips: %v\n%s", err, out)
+	var says strings.Builder
+	cmd := w.command(w.program, "get", "vips", "-o", "json")
+	cmd.Stderr = &says
+	out, err := cmd.Output()
+	if err != nil || says.Len() > 0 {
+		w.Fatalf("get vips: %v\n%s%s", err, out, says.String())
 	}
 	var all []vipSaid
 	if err := json.Unmarshal(out, &all); err != nil {

@@ -32,6 +32,8 @@ func TestGuestKinds(t *testing.T) {
 	ip("link", "add", "vlan0", "link", "d0", "type", "vlan", "id", "7")
 	ip("link", "add", "mv0", "link", "d0", "type", "macvlan")
 	ip("link", "add", "vx0", "type", "vxlan", "id", "9", "dstport", "4789")
+	ip("link", "add", "t4", "type", "ipip", "local", "192.0.2.1")
+	ip("link", "add", "t6", "type", "ip6tnl", "mode", "any", "local", "2001:db8::1")
 	ip("address", "add", "192.0.2.1/24", "dev", "vlan0")
 	ip("link", "set", "d0", "up")
 	ip("link", "set", "vlan0", "up")
