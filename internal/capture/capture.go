@@ -48,6 +48,7 @@ type writer struct {
 	ports   map[string][]string // by bridge
 	on      map[string]*onLink
 	addrs   map[netip.Addr]string // the link of each address
+	served  map[netip.Addr]bool   // by VIPs
 	skipped map[tally]int
 	remarks []string
 }
@@ -65,14 +66,19 @@ type tally struct {
 }
 
 func (w *writer) collect() {
-	w.ports, w.on = map[string][]string{}, map[string]*onLink{}
+	w.ports, w.on, w.served = map[string][]string{}, map[string]*onLink{}, map[netip.Addr]bool{}
 	for _, o := range w.have.Objects.All() {
-		if l, ok := o.Resource.(resource.Link); ok {
-			w.link(l)
+		switch r := o.Resource.(type) {
+		case resource.Link:
+			w.link(r)
+		case resource.VIP:
+			for _, a := range r.Addresses {
+				w.served[a] = true
+			}
 		}
 	}
 	for _, o := range w.have.Objects.All() {
-		if w.leaves(o) {
+		if w.leaves(o) || w.announced(o) {
 			continue
 		}
 		switch r := o.Resource.(type) {
@@ -90,6 +96,8 @@ func (w *writer) collect() {
 			w.rule(r)
 		case resource.Chain:
 			w.chain(r)
+		case resource.VIP:
+			w.vip(r)
 		}
 	}
 }
@@ -121,6 +129,18 @@ func (w *writer) chain(c resource.Chain) {
 		programs = append(programs, strings.TrimSpace(s.Program+" "+s.Version))
 	}
 	w.remark("chain %s (%s): where its programs came from is not known here; undeclared, it is removed", c.Key().Name, strings.Join(programs, ", "))
+}
+
+// vip tells of a service that it is there: of its pools and checks the kernel
+// knows nothing.
+func (w *writer) vip(v resource.VIP) {
+	w.remark("vip %s: which pools and checks are behind it is not known here; undeclared, it is removed", v.Key().Name)
+}
+
+// announced reports an address that is on its link for a VIP, which puts it there.
+func (w *writer) announced(o resource.Object) bool {
+	a, ok := o.Resource.(resource.Address)
+	return ok && o.Owner == resource.Ours && a.Prefix.IsSingleIP() && w.served[a.Prefix.Addr()]
 }
 
 // name is what a link may be called in the configuration.

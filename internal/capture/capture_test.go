@@ -3,6 +3,7 @@ package capture
 import (
 	"encoding/json"
 	"flag"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"reconciler/internal/desired"
 	"reconciler/internal/diff"
 	"reconciler/internal/observed"
+	"reconciler/internal/resource"
 )
 
 var update = flag.Bool("update", false, "rewrite the goldens in testdata")
@@ -81,5 +83,24 @@ func TestScalar(t *testing.T) {
 		if got := scalar(in); got != want {
 			t.Errorf("scalar(%q) = %s, want %s", in, got, want)
 		}
+	}
+}
+
+// TestVIPsAreTold is that a VIP, which the kernel does not know whole, is named
+// in a comment, and that the address that it announces is not taken for another.
+func TestVIPsAreTold(t *testing.T) {
+	set := resource.NewSet(4)
+	vip := netip.MustParseAddr("192.0.2.80")
+	for _, r := range []resource.Resource{
+		resource.Link{Name: "lo"},
+		resource.VIP{Name: "www", Family: resource.IPv4, Addresses: []netip.Addr{vip}},
+		resource.Address{Link: "lo", Prefix: netip.PrefixFrom(vip, 32)},
+		resource.Address{Link: "lo", Prefix: netip.MustParsePrefix("192.0.2.81/32")},
+	} {
+		set.Put(resource.Object{Resource: r, Owner: resource.Ours})
+	}
+	got := string(YAML(observed.State{Objects: set}, Options{}))
+	if strings.Contains(got, vip.String()) || !strings.Contains(got, "192.0.2.81/32") || !strings.Contains(got, "# Left out: vip www/ipv4: which pools") {
+		t.Errorf("captured:\n%s", got)
 	}
 }
