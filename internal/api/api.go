@@ -65,6 +65,7 @@ type Code string
 const (
 	CodeStopped   Code = "stopped"
 	CodeUnknown   Code = "unknown-revision"
+	CodeAbsent    Code = "absent" // what is to be overridden
 	CodeNothing   Code = "nothing-to-act-on"
 	CodeNoDesired Code = "no-desired-state"
 	CodeRange     Code = "out-of-range"

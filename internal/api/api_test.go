@@ -219,6 +219,7 @@ func TestRefusals(t *testing.T) {
 		code   Code
 	}{
 		{engine.ErrUnknown, http.StatusNotFound, CodeUnknown},
+		{engine.ErrAbsent, http.StatusNotFound, CodeAbsent},
 		{engine.ErrNothing, http.StatusConflict, CodeNothing},
 		{engine.ErrNoDesired, http.StatusConflict, CodeNoDesired},
 		{engine.ErrRange, http.StatusBadRequest, CodeRange},

@@ -207,6 +207,7 @@ func refusal(err error) *Error {
 	}{
 		{engine.ErrStopped, http.StatusServiceUnavailable, CodeStopped},
 		{engine.ErrUnknown, http.StatusNotFound, CodeUnknown},
+		{engine.ErrAbsent, http.StatusNotFound, CodeAbsent},
 		{engine.ErrNothing, http.StatusConflict, CodeNothing},
 		{engine.ErrNoDesired, http.StatusConflict, CodeNoDesired},
 		{engine.ErrRange, http.StatusBadRequest, CodeRange},

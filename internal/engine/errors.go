@@ -9,6 +9,7 @@ import (
 var (
 	ErrStopped   = errors.New("engine stopped")
 	ErrUnknown   = errors.New("revision is not kept")                   // rollback, approve
+	ErrAbsent    = errors.New("there is no such thing")                 // override
 	ErrNothing   = errors.New("there is nothing to act on")             // confirm, resume, approve
 	ErrNoDesired = errors.New("no valid desired state yet")             // plan
 	ErrRange     = errors.New("time is out of range")                   // suspend, rollback

@@ -176,7 +176,7 @@ func (l *loop) knows(o Override) error {
 		return !found
 	})
 	if !found {
-		return fmt.Errorf("override %s: %w: there is no such thing", o, ErrUnknown)
+		return fmt.Errorf("override %s: %w", o, ErrAbsent)
 	}
 	return nil
 }
