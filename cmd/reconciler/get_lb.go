@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -104,8 +105,7 @@ func (c *cli) printVIP(r vipReport) {
 		r.Seen.Packets, r.Seen.Bytes, r.Seen.NewFlows, r.Seen.NoBackend, r.Seen.TooBig)
 	c.table(seatRows(r))
 	if r.Drain != nil {
-		left := (r.Drain.Until - sinceBoot()).Round(time.Second)
-		c.printf("   drains for %s, %s", max(0, left), count(r.Drain.Flows, "flow"))
+		c.printf("   %s", drainText(r))
 	}
 	if r.Status != nil && r.Status.Gated != "" {
 		c.printf("   ! held: %s", r.Status.Gated)
@@ -115,13 +115,29 @@ func (c *cli) printVIP(r vipReport) {
 	}
 }
 
+// drainText tells what stays, and for how long. Most flows of it nobody counts:
+// the former ring tells where they are.
+func drainText(r vipReport) string {
+	left := max(0, (r.Drain.Until - sinceBoot()).Round(time.Second))
+	text := fmt.Sprintf("draining for %s: ", left)
+	if len(r.Seen.Draining) > 0 {
+		text += few(r.Seen.Draining)
+	} else {
+		text += "flows stay with the backends that they had"
+	}
+	if r.Drain.Flows > 0 {
+		text += fmt.Sprintf(", %s in the table", count(r.Drain.Flows, "flow"))
+	}
+	return text
+}
+
 // seatRows are the backends of a VIP: those that the daemon knows, or else those
 // that are in the ring.
 func seatRows(r vipReport) [][]string {
 	var rows [][]string
 	if r.Status == nil {
 		for _, s := range r.Shares {
-			rows = append(rows, []string{"  ", s.Backend, fmt.Sprint(s.Weight)})
+			rows = append(rows, slices.Concat([]string{"  "}, record(s.Backend), []string{fmt.Sprint(s.Weight)}))
 		}
 		return rows
 	}
@@ -130,9 +146,16 @@ func seatRows(r vipReport) [][]string {
 		if s.Effective != s.Configured {
 			weight = fmt.Sprintf("%d of %d", s.Effective, s.Configured)
 		}
-		rows = append(rows, []string{"  ", s.Pool, s.Backend, s.State, weight, s.Why})
+		rows = append(rows, slices.Concat([]string{"  ", s.Pool}, record(s.Backend), []string{s.State, weight, s.Why}))
 	}
 	return rows
+}
+
+// record is the name of a backend's key in columns: name, address, encapsulation.
+func record(name string) []string {
+	columns := make([]string, 3)
+	copy(columns, strings.SplitN(name, "/", 3))
+	return columns
 }
 
 func (c *cli) getBackendsCommand() *cobra.Command {
