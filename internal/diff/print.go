@@ -253,7 +253,7 @@ func (t *text) left(left []observed.Tally) {
 // Title names an operation's object and what becomes of it, on one line.
 func Title(op Op) string {
 	if s, ok := summary(op); ok {
-		return Name(op) + "  " + s
+		return strings.TrimSpace(Name(op) + "  " + s)
 	}
 	if op.Verb == Create || op.Verb == Delete {
 		return strings.TrimSpace(Name(op) + gap(op.Key.Kind) + attributes(op))

@@ -115,6 +115,20 @@ func (b Backend) Inherit(have Resource) Resource {
 	return b
 }
 
+// Summary tells of a backend that comes or goes no more than the name does, and
+// of one that stays what differs, and how its record is not as it should be.
+func (b Backend) Summary(from, to Resource) string {
+	was, had := from.(Backend)
+	next, stays := to.(Backend)
+	if had && stays {
+		return strings.Join(changeTexts(was, next, was.Seen.Damage), ", ")
+	}
+	if b.Table != 0 {
+		return fmt.Sprintf("table %d", b.Table)
+	}
+	return ""
+}
+
 // Fields lists what it is reached by.
 func (b Backend) Fields() []Field {
 	var f fields

@@ -199,14 +199,19 @@ func (v VIP) Summary(from, to Resource) string {
 	}
 	parts := shareChanges(was.Shares, next.Shares)
 	was.Shares, next.Shares = nil, nil
-	for _, c := range Changes(was, next) {
+	return strings.Join(append(parts, changeTexts(was, next, was.Seen.Damage)...), ", ")
+}
+
+// changeTexts lists the fields that differ; of damage, what it is.
+func changeTexts(from, to Resource, damage []string) (out []string) {
+	for _, c := range Changes(from, to) {
 		if c.Name == "damage" {
-			parts = append(parts, was.Seen.Damage...)
+			out = append(out, damage...)
 			continue
 		}
-		parts = append(parts, strings.TrimSpace(fmt.Sprintf("%s %s -> %s", c.Name, c.From, c.To)))
+		out = append(out, strings.TrimSpace(fmt.Sprintf("%s %s -> %s", c.Name, c.From, c.To)))
 	}
-	return strings.Join(parts, ", ")
+	return out
 }
 
 // text is what it answers for, and how many share it.

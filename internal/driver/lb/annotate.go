@@ -51,7 +51,7 @@ func (a *annotator) vip(op *diff.Op, from resource.VIP) {
 	to, ok := op.To.(resource.VIP)
 	switch {
 	case !ok:
-		op.Disruption = "its flows end"
+		op.Disruption = "its flows are cut"
 	case op.Verb == diff.Replace:
 		op.Disruption = percent(landing(from.Shares, to.Shares), 1) + " of flows move"
 	case !slices.Equal(from.Shares, to.Shares):
@@ -105,8 +105,8 @@ func (a *annotator) churn(from, to []resource.Share) (maglev.Churn, error) {
 	return c, nil
 }
 
-// churnText is what a change of shares does: 4.2 % of flows move (3.0 must +
-// 1.2), drain 5m.
+// churnText is what a change of shares does: 4.2 % of flows move (3.0 must,
+// 1.2 more), drain 5m.
 func churnText(c maglev.Churn, from, to resource.VIP) string {
 	if c.Moved == 0 {
 		return ""
@@ -114,7 +114,7 @@ func churnText(c maglev.Churn, from, to resource.VIP) string {
 	slots := float64(c.Slots)
 	text := percent(float64(c.Moved), slots) + " of flows move"
 	if c.Must > 0 && c.Collateral() > 0 {
-		text += fmt.Sprintf(" (%.1f must + %.1f)", 100*float64(c.Must)/slots, 100*float64(c.Collateral())/slots)
+		text += fmt.Sprintf(" (%.1f must, %.1f more)", 100*float64(c.Must)/slots, 100*float64(c.Collateral())/slots)
 	}
 	cut := flushedBy(to)
 	var left []string

@@ -97,7 +97,7 @@ func (d *Driver) damage(p *plane.Plane, i uint16, is, want plane.Backend, h hop)
 	case is.Valid && !want.Valid:
 		say("%s on %s does not answer", h.next.addr, h.link)
 	case !is.Valid && want.Valid:
-		say("%s on %s has %s", h.next.addr, h.link, h.dst)
+		say("next hop none -> %s on %s", h.dst, h.link)
 	case is.Valid && h.answers():
 		damage = differences(is.Next, want.Next, h)
 	}
@@ -105,7 +105,7 @@ func (d *Driver) damage(p *plane.Plane, i uint16, is, want plane.Backend, h hop)
 		say("the record is not as it was written")
 	}
 	if h.why == nil && d.uncared(h) {
-		say("%s on %s is not kept fresh", h.next.addr, h.link)
+		say("the kernel does not keep %s on %s fresh", h.next.addr, h.link)
 	}
 	return damage
 }

@@ -211,7 +211,7 @@ func TestPlanTellsWhatMoves(t *testing.T) {
 	a, _, c := three()
 	want[4] = vip("www", "198.51.100.1", a, c)
 	plan := text(n.plan(set(want...)))
-	for _, part := range []string{"~ vip www/ipv4  b 100 -> 0", "% of flows move (33.3 must + ", "), drain 5m\n"} {
+	for _, part := range []string{"~ vip www/ipv4  b 100 -> 0", "% of flows move (33.3 must, ", "), drain 5m\n"} {
 		if !strings.Contains(plan, part) {
 			t.Errorf("want %q in\n%s", part, plan)
 		}

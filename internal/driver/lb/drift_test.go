@@ -92,9 +92,9 @@ func TestDriftIsSeenAndRepaired(t *testing.T) {
 		{"the MAC of a record", func() { n.poke("lb_backends", 0, func(v []byte) { v[3] ^= 0xff }) }, "mac 02:00:00:ff:00:02 -> 02:00:00:00:00:02", resource.Key{}},
 		{"the link of a record", func() { n.poke("lb_backends", 0, func(v []byte) { v[16] ^= 0x40 }) }, "link ", resource.Key{}},
 		{"the address of a record", func() { n.poke("lb_backends", 0, func(v []byte) { v[32] ^= 0x40 }) }, "the record is not as it was written", resource.Key{}},
-		{"a record", func() { n.poke("lb_backends", 0, func(v []byte) { clear(v) }) }, "192.0.2.2 on up0 has 02:00:00:00:00:02", resource.Key{}},
+		{"a record", func() { n.poke("lb_backends", 0, func(v []byte) { clear(v) }) }, "next hop none -> 02:00:00:00:00:02 on up0", resource.Key{}},
 		{"a source", func() { n.poke("lb_backends", 0, func(v []byte) { v[48] ^= 1 }) }, "source 193.0.2.1 -> 192.0.2.1", resource.Key{}},
-		{"the neighbour's entry", func() { n.IP("neigh", "del", "192.0.2.2", "dev", "up0") }, "192.0.2.2 on up0 is not kept fresh", resource.Key{}},
+		{"the neighbour's entry", func() { n.IP("neigh", "del", "192.0.2.2", "dev", "up0") }, "the kernel does not keep 192.0.2.2 on up0 fresh", resource.Key{}},
 		{"a pin", func() {
 			if err := os.Remove(plane.PinPath(n.d.tables.dir, "lb_flows")); err != nil {
 				t.Fatal(err)

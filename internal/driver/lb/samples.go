@@ -61,7 +61,7 @@ func (s *sampling) services(d *Driver) {
 			{"vip_new_flows_total", "TCP connections that were begun with a VIP.", c.Flows},
 			{"vip_no_backend_packets_total", "Packets of a VIP that had no backend.", c.NoBackend},
 			{"vip_too_big_packets_total", "Packets of a VIP that were too big for the tunnel.", c.TooBig},
-			{"vip_drained_packets_total", "Packets that went to a former backend, as their flow began there.", c.Previous + c.TableHits},
+			{"vip_drained_packets_total", "Packets of slots that moved, which the table of flows or the former ring knew a backend for.", c.Previous + c.TableHits},
 		} {
 			s.add(one.name, one.help, driver.Counter, float64(one.value), labels...)
 		}
