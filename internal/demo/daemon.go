@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -181,6 +182,39 @@ func (d *daemon) until(ctx context.Context, what string, holds func(report) bool
 			return r, took, context.Cause(ctx)
 		case took > patience:
 			return r, took, errors.Join(fmt.Errorf("%s: not within %s", what, patience), err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// seat is what the demo reads of `reconciler get pools -o json`.
+type seat struct {
+	Backend   string // name, address and encapsulation
+	State     string
+	Effective int
+}
+
+// seats waits until the backends of the VIP are as they are wanted, and returns
+// how long that took.
+func (d *daemon) seats(ctx context.Context, what string, holds func(name string, s seat) bool) (time.Duration, error) {
+	start := time.Now()
+	for {
+		out, err := d.ask(ctx, "get", "pools", "-o", "json")
+		var vips []struct{ Seats []seat }
+		if err == nil {
+			err = json.Unmarshal([]byte(out), &vips)
+		}
+		took := time.Since(start)
+		switch {
+		case err == nil && len(vips) == 1 && !slices.ContainsFunc(vips[0].Seats, func(s seat) bool {
+			name, _, _ := strings.Cut(s.Backend, "/")
+			return !holds(name, s)
+		}):
+			return took, nil
+		case ctx.Err() != nil:
+			return took, context.Cause(ctx)
+		case took > patience:
+			return took, errors.Join(fmt.Errorf("%s: not within %s: %s", what, patience, out), err)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}

@@ -28,6 +28,9 @@ func scenes() []scene {
 		{"limit", "A limit changed by git push", "a map changes, no program does", sceneLimit},
 		{"replace", "A program replaced under traffic", "no packet lost, none seen twice", sceneReplace},
 		{"detach", "A chain torn off by force", "it is back by itself", sceneDetach},
+		{"vip", "A VIP over three web servers, by git push", "requests come to all servers", sceneVIP},
+		{"drain", "A server drained by git push, under requests", "no request fails, no connection moves", sceneDrain},
+		{"health", "A server killed, and started again", "it leaves and returns by itself", sceneHealth},
 		{"kill -9", "kill -9 under traffic, and a restart", "no packet lost, nothing written", sceneKill},
 	}
 }
@@ -258,14 +261,22 @@ func sceneKill(ctx context.Context, s *stage, w *world) (string, time.Duration, 
 		_, _, _ = t.stop()
 		return "", 0, err
 	}
-	s.say("Numbered packets flow from left to right across br0, one every %s or so.", packetEvery)
+	c, err := w.clients()
+	if err != nil {
+		_, _, _ = t.stop()
+		return "", 0, err
+	}
+	s.say("Numbered packets flow from left to right across br0, one every %s or so, and requests through the VIP.", packetEvery)
 	t.start()
 	changes, took, err := w.killAndRestart(ctx, s)
 	time.Sleep(w.pause())
 	sent, lost, trafficErr := t.stop()
-	if err := errors.Join(err, trafficErr); err != nil {
+	c.stop()
+	asked := c.take()
+	if err := errors.Join(err, trafficErr, asked.demandNone()); err != nil {
 		return "", 0, err
 	}
+	s.say("%d requests, %d failed.", asked.requests(), asked.failed)
 	s.say("%d packets sent, %d lost; %d changes of links, addresses, routes or rules since the kill.", sent, lost, changes)
 	switch {
 	case lost != 0:

@@ -12,15 +12,16 @@ import (
 )
 
 // world is everything that the demo makes: the namespaces of a host under
-// control (edge), of its router and of two tenants, a repository, the daemon.
+// control (edge), of its router and of three tenants, a repository, the daemon.
 type world struct {
-	dir                       string
-	edge, router, left, right namespace
-	repo                      *repo
-	daemon                    *daemon
-	pins                      pins
-	listener                  net.Listener // behind the router
-	fast                      bool
+	dir                              string
+	edge, router, left, right, third namespace
+	repo                             *repo
+	daemon                           *daemon
+	pins                             pins
+	listener                         net.Listener // behind the router
+	servers                          []*server    // web1 to web3, of the tenants
+	fast                             bool
 }
 
 // The addresses of the world outside of the edge.
@@ -30,6 +31,8 @@ const (
 	serverPort   = "9418"
 	leftPrefix   = "10.0.0.11/24"
 	rightPrefix  = "10.0.0.12/24"
+	thirdPrefix  = "10.0.0.13/24"
+	vipAddr      = "198.51.100.80"
 )
 
 // newWorld makes a world. It returns it also with an error, to be closed.
@@ -38,7 +41,7 @@ func newWorld(ctx context.Context, o Options) (*world, error) {
 	for _, n := range []struct {
 		at   *namespace
 		name string
-	}{{&w.edge, "edge"}, {&w.router, "router"}, {&w.left, "left"}, {&w.right, "right"}} {
+	}{{&w.edge, "edge"}, {&w.router, "router"}, {&w.left, "left"}, {&w.right, "right"}, {&w.third, "third"}} {
 		*n.at = namespace(fmt.Sprintf("%s-%d", n.name, os.Getpid()))
 	}
 	var err error
@@ -87,7 +90,9 @@ func each(ctx context.Context, n namespace, lines ...string) error {
 	return nil
 }
 
-func (w *world) namespaces() []namespace { return []namespace{w.edge, w.router, w.left, w.right} }
+func (w *world) namespaces() []namespace {
+	return []namespace{w.edge, w.router, w.left, w.right, w.third}
+}
 
 // serve answers on the address behind the router, for the probe of the agent.
 func (w *world) serve(context.Context) error {
@@ -139,6 +144,9 @@ func (w *world) close() error {
 	}
 	if w.listener != nil {
 		errs = append(errs, w.listener.Close())
+	}
+	for _, s := range w.servers {
+		errs = append(errs, s.kill())
 	}
 	errs = append(errs, w.pins.remove())
 	for _, n := range w.namespaces() {
