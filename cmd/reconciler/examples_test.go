@@ -10,6 +10,7 @@ import (
 
 	"reconciler/internal/source"
 	"reconciler/internal/strict"
+	"reconciler/internal/testns"
 )
 
 // TestExamplesOfChains checks each example as users do, and that what is
@@ -46,6 +47,48 @@ func TestExamplesOfChains(t *testing.T) {
 			faults := checkTree(tree, checkOptions{})
 			if !slices.ContainsFunc(faults, func(f *strict.Fault) bool { return f.Code == "bad-object" }) {
 				t.Errorf("an object was spoilt, and the faults are %v", faults)
+			}
+		})
+	}
+}
+
+// TestExamplesOfVIPs checks each example as users do, and applies it on a host
+// that has its interface.
+func TestExamplesOfVIPs(t *testing.T) {
+	dirs, err := filepath.Glob("../../examples/vips/*/vips.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(dirs) < 3 {
+		t.Errorf("found only %d examples", len(dirs))
+	}
+	program := buildProgram(t)
+	for _, name := range dirs {
+		dir := filepath.Dir(name)
+		t.Run(filepath.Base(dir), func(t *testing.T) {
+			text, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.HasPrefix(text, []byte("# yaml-language-server: $schema=../../../schemas/reconciler.schema.json\n")) {
+				t.Error("it does not begin with the line that names its schema")
+			}
+			h := &failHost{T: t, program: program, ns: testns.New(t), state: t.TempDir()}
+			h.ns.IP("link", "add", "p0", "type", "veth", "peer", "name", "p1")
+			h.ns.IP("link", "set", "p0", "up")
+			h.ns.IP("link", "set", "p1", "up")
+			h.ns.IP("address", "add", "10.0.0.1/24", "dev", "p0")
+			h.ns.IP("address", "add", "2001:db8::1/64", "dev", "p0", "nodad")
+			h.mustRun("", exitOK, "check", "--fail-on=warning", dir)
+			h.mustRun("", exitOK, "apply", dir)
+			h.mustRun("", exitOK, "diff", dir)
+			h.mustRun("", exitOK, "get", "vips")
+			if vip := "www  ipv4  198.51.100.80  tcp/"; !strings.HasPrefix(string(h.last), vip) {
+				t.Errorf("want %q at the beginning of:\n%s", vip, h.last)
+			}
+			h.mustRun("", exitOK, "detach", "--yes")
+			if strings.Contains(string(h.last), "Stays") {
+				t.Errorf("pins of the balancer stay:\n%s", h.last)
 			}
 		})
 	}
