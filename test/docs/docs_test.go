@@ -27,7 +27,7 @@ func pages(t *testing.T) map[string]string {
 	}
 	names = append(names, beside...)
 	text := make(map[string]string)
-	for _, name := range append(names, filepath.Join(root, "README.md"), filepath.Join(root, "CONTRIBUTING.md"), filepath.Join(root, "examples", "chains", "README.md")) {
+	for _, name := range append(names, filepath.Join(root, "README.md"), filepath.Join(root, "CONTRIBUTING.md"), filepath.Join(root, "examples", "chains", "README.md"), filepath.Join(root, "examples", "vips", "README.md")) {
 		text[name] = read(t, name)
 	}
 	if len(text) < 9 {
