@@ -15,8 +15,8 @@ const KindDrain Kind = "drain"
 type Drain struct {
 	VIP string `json:"vip"` // the name of its Key
 	// Until is when it ends, in ns of CLOCK_BOOTTIME, to a millisecond, so that
-	// it reads the same each time. The dataplane ends it then by itself; what it
-	// kept is given back when it is removed.
+	// it reads the same each time. The dataplane does not look at it: the window
+	// is closed, and what it kept is given back, when the drain is removed.
 	Until time.Duration `json:"until"`
 	// Backends are those that it still needs, by the names of their keys.
 	Backends []string `json:"backends,omitempty"`
