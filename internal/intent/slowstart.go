@@ -56,11 +56,13 @@ func (b *balancing) ramp(vip resource.Key, was resource.VIP, there bool, w weigh
 
 // begin is the slow start of a backend that comes back; one that the dataplane is
 // in the middle of goes on from there. One that was never heard of before has
-// nothing to recover from.
+// nothing to recover from, and where nobody goes on to decide none ever ends.
 func (b *balancing) begin(was resource.VIP, there bool, w weighed) Ramp {
 	have := weightsOf(was.Shares)[w.Backend]
 	switch {
 	case !there, len(was.Shares) == 0, w.fresh:
+		return Ramp{Over: true}
+	case have == 0 && b.once():
 		return Ramp{Over: true}
 	case have == 0:
 		return Ramp{From: max(1, w.Effective/rampSteps), Since: b.Now.At}
@@ -69,6 +71,9 @@ func (b *balancing) begin(was resource.VIP, there bool, w weighed) Ramp {
 	}
 	return Ramp{Over: true}
 }
+
+// once tells a command that decides a single time.
+func (b *balancing) once() bool { return b.Health == nil && b.Ramps == nil }
 
 // stops forgets the slow start of what does not serve.
 func (b *balancing) stops(vip resource.Key, backend string) {

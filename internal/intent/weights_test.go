@@ -369,3 +369,17 @@ func TestKeepDrains(t *testing.T) {
 		t.Error("a drain is kept without its VIP")
 	}
 }
+
+// TestNoSlowStartOfOneDecision is that a command that decides once leaves nobody
+// at a tenth for good, and one who is on the way where he is.
+func TestNoSlowStartOfOneDecision(t *testing.T) {
+	b := newBench()
+	for i := range b.vip.Pools[0].Members {
+		b.vip.Pools[0].Members[i].SlowStart = 100 * time.Second
+	}
+	b.hold("a=40 b=100", "a=up b=up c=up")
+	b.facts.Health, b.facts.Ramps = nil, nil
+	if got := b.shares(b.balance()); got != "a=40 b=100 c=50" {
+		t.Errorf("shares %q, want all of c, and a as it is", got)
+	}
+}
