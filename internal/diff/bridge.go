@@ -52,7 +52,7 @@ func (c *comparison) returnNeighbours(op *Op, bridge string) {
 		}
 		back := c.byKey[k]
 		if back == nil {
-			back = c.add(&Op{Verb: Create, Key: k, To: w.Resource, Origin: w.Origin, Restores: true, Owner: resource.Ours, Reason: "may go with " + op.Key.String()})
+			back = c.add(&Op{Verb: Create, Key: k, To: w.Resource, Origin: w.Origin, Restores: true, Owner: resource.Ours, Reason: "may go with " + subject(op.Key)})
 		}
 		c.after(back, op, false)
 	}
@@ -75,7 +75,7 @@ func (c *comparison) holdMTU(op *Op, link string) {
 	set := c.holding[key]
 	if set == nil {
 		was.MTU = 0 // not to be relied on
-		set = &Op{Verb: Update, Key: key, To: to, From: was, Owner: h.Owner, Origin: w.Origin, Restores: true, Reason: "may go with " + op.Key.String()}
+		set = &Op{Verb: Update, Key: key, To: to, From: was, Owner: h.Owner, Origin: w.Origin, Restores: true, Reason: "may go with " + subject(op.Key)}
 		// Not in byKey: nothing waits for it.
 		c.ops, c.holding[key] = append(c.ops, set), set
 	}

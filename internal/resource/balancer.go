@@ -71,6 +71,20 @@ func (b Balancer) Replaces(from Resource) bool {
 	return ok && b.Capacities != c.Capacities
 }
 
+// Summary tells of a balancer that comes or goes how much there is room for, and
+// of one that stays what differs.
+func (b Balancer) Summary(from, to Resource) string {
+	was, had := from.(Balancer)
+	next, stays := to.(Balancer)
+	switch {
+	case had && stays:
+		return strings.Join(changeTexts(was, next, was.Damage), ", ")
+	case had:
+		next = was
+	}
+	return fmt.Sprintf("room for %d VIPs, %d backends, %d rings, %d flows", next.VIPs, next.Backends, next.Rings, next.Flows)
+}
+
 // Fields lists the capacities and settings.
 func (b Balancer) Fields() []Field {
 	var f fields
