@@ -86,7 +86,7 @@ func (w *vipWorld) talk(n int, hosts ...string) *lasting {
 
 // echoing opens a connection and returns what sends the next number over it.
 func (w *vipWorld) echoing(address string) (ask func() (string, error), close func(), err error) {
-	conn, err := dialFrom(w.client, patient, address)
+	conn, err := dialFrom(w.client, answerTime, address)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -94,7 +94,7 @@ func (w *vipWorld) echoing(address string) (ask func() (string, error), close fu
 	return func() (string, error) {
 		next++
 		buf := make([]byte, 10)
-		if err := conn.SetDeadline(time.Now().Add(patient)); err != nil {
+		if err := conn.SetDeadline(time.Now().Add(answerTime)); err != nil {
 			return "", err
 		}
 		if _, err := conn.Write(binary.BigEndian.AppendUint64(nil, next)); err != nil {
@@ -113,7 +113,7 @@ func (w *vipWorld) echoing(address string) (ask func() (string, error), close fu
 // requesting returns what makes the next request over one connection that is
 // kept: if it breaks there is no other one.
 func (w *vipWorld) requesting(host string) (ask func() (string, error), close func(), err error) {
-	c := httpFrom(w.client, patient, true)
+	c := httpFrom(w.client, answerTime, true)
 	dialled := false
 	transport := c.Transport.(*http.Transport)
 	dial := transport.DialContext

@@ -203,5 +203,5 @@ func decapsulator() asm.Instructions {
 	)
 }
 
-// patient bounds what is waited for on a connection that works.
-const patient = 15 * time.Second
+// answerTime bounds what is waited for on a connection that works.
+const answerTime = 15 * time.Second
