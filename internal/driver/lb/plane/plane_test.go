@@ -130,3 +130,25 @@ func TestOpenRefusesMapsOfOthers(t *testing.T) {
 		t.Errorf("a map of 2 rings where there are 8: %v", err)
 	}
 }
+
+// TestRingsRest has a ring that was in force rest before it is written: a packet
+// may still read it. One that stays in force, or never was, waits for nothing.
+func TestRingsRest(t *testing.T) {
+	p := open(t, small())
+	p.fill(t, 1, 1)
+	must(t, p.SetService(3, Service{Ring: 1, Previous: NoRing}))
+	p.fill(t, 2, 2)
+	left := time.Now()
+	must(t, p.SetService(3, Service{Ring: 2, Previous: NoRing}))
+	if len(p.rested.rings) != 1 {
+		t.Errorf("these rest: %v; want ring 1 alone", p.rested.rings)
+	}
+	p.fill(t, 1, 1)
+	if took := time.Since(left); took < grace {
+		t.Errorf("ring 1 was written %s after it left", took)
+	}
+	must(t, p.SetService(3, Service{Ring: 2, Previous: 1}))
+	if len(p.rested.rings) != 0 {
+		t.Errorf("these rest: %v; want none", p.rested.rings)
+	}
+}

@@ -121,9 +121,11 @@ func (p *Plane) SetService(i uint16, s Service) error {
 	store(&kernel.Opened, uint64(max(s.Opened, 0)))
 	store(&kernel.Until, uint64(max(s.Until, 0)))
 	store(&kernel.Word, s.word())
-	now := time.Now()
-	p.rested.leaves(was.Ring, now)
-	p.rested.leaves(was.Previous, now)
+	for _, ring := range []uint16{was.Ring, was.Previous} {
+		if ring != NoRing && ring != s.Ring && ring != s.Previous {
+			p.rested.leaves(ring, time.Now())
+		}
+	}
 	return nil
 }
 
