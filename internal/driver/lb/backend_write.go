@@ -25,10 +25,10 @@ func (c *change) putBackends() error {
 	if len(ways) == 0 {
 		return nil
 	}
-	c.ways = true
 	hops, err := c.d.meet(c.ctx, ways)
 	if err != nil {
-		return fmt.Errorf("look up next hops: %w", err)
+		c.failKind(resource.KindBackend, fmt.Errorf("look up next hops: %w", err))
+		return nil // rings can change
 	}
 	c.each(resource.KindBackend, false, func(op diff.Op) error {
 		to := op.To.(resource.Backend)
@@ -95,7 +95,9 @@ func (c *change) putBackend(to resource.Backend, h hop) error {
 		return err
 	}
 	named := plane.Backend{Name: to.Name, Address: to.Address, Encap: planeEncap(to.Encap), Table: to.Table, Label: string(to.State)}
-	if err := c.v.SetBackend(i, record(named, is, h)); err != nil {
+	next := record(named, is, h)
+	c.ways = c.ways || !known || next.Next != is.Next
+	if err := c.v.SetBackend(i, next); err != nil {
 		return err
 	}
 	c.v.backends[i], c.v.names[i], c.v.indexes[name], c.v.byName = named, name, i, nil

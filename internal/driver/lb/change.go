@@ -53,6 +53,15 @@ func (c *change) failAll(err error) {
 	}
 }
 
+// failKind fails the operations on a kind that are done or to be done.
+func (c *change) failKind(kind resource.Kind, err error) {
+	for i, op := range c.ops {
+		if op.Key.Kind == kind && c.errs[i] == nil {
+			c.errs[i] = err
+		}
+	}
+}
+
 // each does the operations of a kind, by verbs.
 func (c *change) each(kind resource.Kind, removes bool, do func(op diff.Op) error) {
 	for i, op := range c.ops {
@@ -162,7 +171,10 @@ func (c *change) releaseNeighbours() error {
 	if !c.ways {
 		return nil
 	}
-	return c.d.releaseUnneeded(c.ctx, c.v.Plane)
+	if err := c.d.releaseUnneeded(c.ctx, c.v.Plane); err != nil {
+		c.failKind(resource.KindBackend, err)
+	}
+	return nil
 }
 
 func (c *change) forget(d doomed) error {

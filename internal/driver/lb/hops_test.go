@@ -130,8 +130,43 @@ func TestGatewayThatVanishes(t *testing.T) {
 	if s := n.record(a.Key()); s.Link != "" {
 		t.Errorf("%+v", s)
 	}
-	n.follows(heard, want, "192.0.2.2 on up0 has 02:00:00:00:00:02", func() { n.far.IP("addr", "add", "192.0.2.2/24", "dev", "far0") })
+	n.far.IP("addr", "add", "192.0.2.2/24", "dev", "far0")
+	n.returns(heard, want)
+}
+
+// TestLinkThatComesBack has another index then.
+func TestLinkThatComesBack(t *testing.T) {
+	n := newNet(t)
+	a := backend("a", "192.0.2.2")
+	want := []resource.Resource{balancer(), a}
 	n.settle(want...)
+	heard := n.listen()
+	n.follows(heard, want, "no route to 192.0.2.2", func() { n.IP("link", "del", "up0") })
+	n.settle(want...)
+	n.IP("link", "add", "up0", "index", "777", "type", "veth", "peer", "name", "far0", "netns", n.far.Name)
+	n.far.IP("link", "set", "far0", "address", "02:00:00:00:00:02", "up")
+	n.far.IP("addr", "add", "192.0.2.2/24", "dev", "far0")
+	n.IP("link", "set", "up0", "up")
+	n.IP("addr", "add", "192.0.2.1/24", "dev", "up0")
+	n.returns(heard, want)
+	if is, err := n.d.tables.Backend(0); err != nil || is.Next.Ifindex != 777 {
+		t.Errorf("%+v, %v", is, err)
+	}
+}
+
+// returns wants events to bring the record back, as an engine that hears them
+// would.
+func (b *bench) returns(heard func(resource.Key) bool, want []resource.Resource) {
+	b.t.Helper()
+	key := want[1].Key()
+	eventually(b.t, key.Name+" is served again", func() bool {
+		if heard(key) {
+			if err := b.try(set(want...)); err != nil {
+				b.t.Fatal(err)
+			}
+		}
+		return b.record(key).Link == "up0"
+	})
 }
 
 // TestRoutesOfOthersWakeNobody floods the watch with the routes of a daemon.

@@ -216,6 +216,25 @@ func (b *bench) ringsInUse() (n int) {
 	return n
 }
 
+// TestCutWhileItDrains cuts off who left before, with the same shares.
+func TestCutWhileItDrains(t *testing.T) {
+	n, want := serving(t)
+	p := n.program()
+	a, _, c := three()
+	first := n.begin(p, unix.IPPROTO_TCP, "198.51.100.1:80", 1, 300)
+	www := vip("www", "198.51.100.1", a, c)
+	want[4] = www
+	n.settle(want...)
+	n.stays("b left", p, first)
+	www.Flush = []string{"b/192.0.2.3/ipip"}
+	want[4] = www
+	n.settle(want...)
+	n.stays("b was cut", p, first, "192.0.2.3")
+	if got := n.vip("www").Seen.Draining; len(got) > 0 {
+		t.Errorf("%v still drain", got)
+	}
+}
+
 // TestLastBackendLeaves empties a ring: who is there stays, nobody comes.
 func TestLastBackendLeaves(t *testing.T) {
 	n, want := serving(t)
