@@ -247,6 +247,9 @@ func wayRows(when string, w driver.Way) [][]string {
 	where := ""
 	if w.VIP != "" {
 		where = fmt.Sprintf("%s slot %d", w.VIP, w.Slot)
+		if w.Sticky {
+			where += " (src-ip-sticky)"
+		}
 	}
 	if w.New == w.Known {
 		return [][]string{{"  " + when, "", choiceText(w.New), where, whyText(w, w.New)}}

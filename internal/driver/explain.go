@@ -30,9 +30,10 @@ type Explanation struct {
 
 // Way is how a flow comes to its backend.
 type Way struct {
-	VIP   string `json:"vip,omitempty"` // the name of its key; empty: none claims the flow
-	Slot  uint32 `json:"slot"`          // of the ring
-	Moved bool   `json:"moved"`         // the slot had another owner lately
+	VIP    string `json:"vip,omitempty"`           // the name of its key; empty: none claims the flow
+	Slot   uint32 `json:"slot"`                    // of the ring
+	Moved  bool   `json:"moved"`                   // the slot had another owner lately
+	Sticky bool   `json:"src-ip-sticky,omitempty"` // the slot is told by the client's address alone
 	// Left is how long flows of moved slots stay yet.
 	Left time.Duration `json:"left,omitempty"`
 

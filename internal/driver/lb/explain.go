@@ -65,7 +65,7 @@ func (e *explaining) now(k plane.Packet) (w driver.Way, err error) {
 		w.Slot = c.Slot
 		if int(c.Service) < len(e.v.services) {
 			s := e.v.services[c.Service]
-			w.VIP, w.Moved = s.Name, e.v.Slot(s, c.Slot).Moved
+			w.VIP, w.Sticky, w.Moved = s.Name, s.Sticky, e.v.Slot(s, c.Slot).Moved
 			if w.Moved && s.Open() {
 				w.Left = max(0, s.Until-now(unix.CLOCK_BOOTTIME))
 			}

@@ -138,7 +138,7 @@ func (p prospect) way(name string, k plane.Packet) (w driver.Way, err error) {
 	if err != nil {
 		return w, err
 	}
-	w = driver.Way{VIP: name, Slot: n.at, Moved: n.Moved}
+	w = driver.Way{VIP: name, Slot: n.at, Moved: n.Moved, Sticky: n.sticky}
 	idle, clock := p.idle(), now(unix.CLOCK_MONOTONIC)
 	w.New, w.Known, err = both(k, func(k plane.Packet) (driver.Choice, error) {
 		var known *plane.Flow
@@ -185,6 +185,7 @@ func (p prospect) nameBackends(c *change) error {
 type nextSlot struct {
 	plane.Slot
 	at        uint32
+	sticky    bool
 	names     func(uint16) string
 	remembers bool // flows that are known stay known
 	cut       func(backend uint16) bool
@@ -197,7 +198,7 @@ func (p prospect) slot(c *change, name string, s plane.Service, k plane.Packet) 
 	if changes {
 		sticky = to.Sticky
 	}
-	n := nextSlot{at: plane.SlotOf(k, sticky, p.size), cut: func(uint16) bool { return false }}
+	n := nextSlot{at: plane.SlotOf(k, sticky, p.size), sticky: sticky, cut: func(uint16) bool { return false }}
 	before := s
 	if sticky != s.Sticky {
 		before = plane.Service{Ring: plane.NoRing, Previous: plane.NoRing}

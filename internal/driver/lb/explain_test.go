@@ -195,6 +195,9 @@ func TestExplainSaysWhy(t *testing.T) {
 	if w := n.explain(f).Now; w.New.Why != driver.NoBackend || w.New.Backend != "" {
 		t.Errorf("nobody there: %+v", w)
 	}
+	if w := n.explain(f, append(append([]resource.Resource{}, want[:4]...), together(less[4].(resource.VIP), true), want[5])...).After; !w.Sticky || w.New.Why != driver.ByRing {
+		t.Errorf("sticky: %+v", w)
+	}
 	n.far.IP("link", "set", "far0", "down")
 	n.IP("link", "set", "up0", "down")
 	n.settle(less...)
