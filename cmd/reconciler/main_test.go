@@ -68,6 +68,9 @@ func setup(t *testing.T, e *testscript.Env, ns *testns.NS) error {
 	if err != nil {
 		return err
 	}
+	if libraries := os.Getenv("LD_LIBRARY_PATH"); libraries != "" {
+		e.Setenv("LD_LIBRARY_PATH", libraries)
+	}
 	e.Setenv("EXAMPLES", examples)
 	e.Setenv("OBJECT", object)
 	e.Setenv("PINS", pinsOf(t, ns))
