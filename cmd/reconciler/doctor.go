@@ -84,12 +84,12 @@ func (c *cli) examine(ctx context.Context, h host, args []string, probe bool) ([
 	if err != nil && !errors.Is(err, api.ErrNoDaemon) {
 		c.say("%v", err)
 	}
-	patients := patientsNamed(args[0], have.Objects, want)
-	if len(patients) == 0 {
+	subjects := subjectsNamed(args[0], have.Objects, want)
+	if len(subjects) == 0 {
 		return nil, exit(exitUsage, fmt.Errorf("there is no VIP %s", args[0]))
 	}
 	var out []doctorReport
-	for _, p := range patients {
+	for _, p := range subjects {
 		f := facts
 		f.VIP, f.There = p.vip, p.there
 		p.ask(&f, want, known)
@@ -104,21 +104,21 @@ func (c *cli) examine(ctx context.Context, h host, args []string, probe bool) ([
 	return out, nil
 }
 
-// patient is a VIP of one family.
-type patient struct {
+// subject is a VIP of one family.
+type subject struct {
 	vip   resource.VIP // as it is, or as it is wanted where it is not there
 	there bool
 }
 
-func patientsNamed(name string, have, want *resource.Set) []patient {
-	var out []patient
+func subjectsNamed(name string, have, want *resource.Set) []subject {
+	var out []subject
 	for _, family := range []resource.Family{resource.IPv4, resource.IPv6} {
 		k := resource.VIPKey(name, family)
 		if o, ok := have.Get(k); ok {
-			out = append(out, patient{o.Resource.(resource.VIP), true})
+			out = append(out, subject{o.Resource.(resource.VIP), true})
 		} else if want != nil {
 			if o, ok := want.Get(k); ok {
-				out = append(out, patient{o.Resource.(resource.VIP), false})
+				out = append(out, subject{o.Resource.(resource.VIP), false})
 			}
 		}
 	}
@@ -126,7 +126,7 @@ func patientsNamed(name string, have, want *resource.Set) []patient {
 }
 
 // ask adds what a tree says of a VIP, or else the daemon.
-func (p patient) ask(f *doctor.Facts, want *resource.Set, known engine.Balance) {
+func (p subject) ask(f *doctor.Facts, want *resource.Set, known engine.Balance) {
 	i := slices.IndexFunc(known.VIPs, func(v engine.VIPStatus) bool { return v.Name == p.vip.Name && v.Family == p.vip.Family })
 	if i >= 0 {
 		f.Members = []doctor.Member{}
