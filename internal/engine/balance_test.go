@@ -74,6 +74,7 @@ func (d *doctor) say(words string) {
 type lbHost struct {
 	mu   sync.Mutex
 	fake *fake.Balancer
+	slow time.Duration // that an apply takes
 }
 
 func (h *lbHost) Name() string                             { return h.fake.Name() }
@@ -88,6 +89,7 @@ func (h *lbHost) Observe(ctx context.Context, q observed.Query) (observed.State,
 func (h *lbHost) Apply(ctx context.Context, ops []diff.Op) []error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	time.Sleep(h.slow)
 	return h.fake.Apply(ctx, ops)
 }
 
@@ -200,6 +202,34 @@ func TestHealthMovesFlowsAndIsNoDrift(t *testing.T) {
 		w.hasNot(announcedKey)
 		w.wait(2 * time.Second)
 		w.has(announcedKey)
+	})
+}
+
+// TestSlowStartOnASlowHost has an apply take longer than a slow start from one
+// step to the next. What is due by then is news, and nothing that was left undone.
+func TestSlowStartOnASlowHost(t *testing.T) {
+	inWard(t, func(t *testing.T, w *ward) {
+		w.push("rev-one", strings.Replace(webVIP, "slow-start: 0s", "slow-start: 20s", 1))
+		w.doctor.say("a=up b=up")
+		w.wait(2 * time.Minute)
+		w.doctor.say("a=down")
+		w.wait(2 * time.Minute)
+		w.lb.slow = 2500 * time.Millisecond
+		w.doctor.say("a=up")
+		for range 60 {
+			w.wait(time.Second)
+			w.cleared(CondUnfinished)
+		}
+		w.wants("a=100 b=100")
+		w.inSync("rev-one")
+		if got := w.metric("drift_total"); got != 0 {
+			t.Errorf("drift_total is %v: %s", got, eventText(w.rig, EventDrift))
+		}
+		for _, p := range w.engine.History() {
+			if p.Outcome == OutcomeFailed {
+				t.Errorf("a pass failed: %+v", p)
+			}
+		}
 	})
 }
 

@@ -211,6 +211,7 @@ func (l *loop) explain(p *diff.Plan) {
 // carry applies a plan, looks, and goes on while there is more to do. ahead, if
 // any, is called before each apply, and ends it with its error.
 func (l *loop) carry(ctx context.Context, planned Planned, p *Pass, ahead func(Planned) error) {
+	var done diff.Plan
 	for range maxRounds {
 		if ahead != nil {
 			if err := ahead(planned); err != nil {
@@ -219,7 +220,8 @@ func (l *loop) carry(ctx context.Context, planned Planned, p *Pass, ahead func(P
 			}
 		}
 		// An apply that has begun is finished: half of one is worse than a late stop.
-		report := apply.Run(context.WithoutCancel(ctx), planned.Plan, l.Drivers)
+		done = planned.Plan
+		report := apply.Run(context.WithoutCancel(ctx), done, l.Drivers)
 		l.account(report, p)
 		var err error
 		if planned, err = l.plan(context.WithoutCancel(ctx), false); err != nil {
@@ -230,7 +232,21 @@ func (l *loop) carry(ctx context.Context, planned Planned, p *Pass, ahead func(P
 			break
 		}
 	}
-	l.carried(planned.Plan, p)
+	left := planned.Plan
+	if !left.Empty() && l.isNews(left, done) {
+		left, l.decided = diff.Plan{}, l.now().At
+	}
+	l.carried(left, p)
+}
+
+// isNews tells a plan that a decision brought about, which was made while
+// another one was carried out, from what that one left undone.
+func (l *loop) isNews(left, done diff.Plan) bool {
+	return !slices.ContainsFunc(left.Ops, func(op diff.Op) bool {
+		return l.because(op) == "" || slices.ContainsFunc(done.Ops, func(d diff.Op) bool {
+			return d.Key == op.Key && d.Verb == op.Verb && (op.To == nil || d.To != nil && op.To.Equal(d.To))
+		})
+	})
 }
 
 // carried says how it went.

@@ -39,19 +39,18 @@ func (b *balancing) ramp(vip resource.Key, was resource.VIP, there bool, w weigh
 	if slow <= 0 || r.From >= full {
 		r.Over = true
 	}
-	ramping := !r.Over
-	if ramping {
+	if !r.Over {
 		step := slow / rampSteps
 		done := int(b.Now.At.Sub(r.Since) / max(step, 1))
 		if done < rampSteps {
 			b.out.Next = Earliest(b.out.Next, r.Since.Add(time.Duration(done+1)*step))
 			full = r.From + uint8(int(full-r.From)*done/rampSteps)
 		} else {
-			r.Over = true
+			r.Over = weightsOf(was.Shares)[w.Backend] == full // until then its last step is yet to be done
 		}
 	}
 	b.out.Ramps[at] = r
-	return full, ramping
+	return full, !r.Over
 }
 
 // begin is the slow start of a backend that comes back; one that the dataplane is

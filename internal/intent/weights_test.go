@@ -300,6 +300,31 @@ func TestSlowStartGoesOnAfterARestart(t *testing.T) {
 	}
 }
 
+// TestSlowStartOnASlowHost is late with the last step, which is no drift even
+// so.
+func TestSlowStartOnASlowHost(t *testing.T) {
+	b := newBench()
+	b.vip.Pools[0].Members[0].SlowStart = 100 * time.Second
+	b.hold("b=100 c=50", "a=down b=up c=up")
+	b.say("a=up b=up c=up")
+	b.facts.Ramps = b.balance().Ramps
+	b.hold("a=91 b=100 c=50", "a=up b=up c=up")
+	for _, late := range []time.Duration{100 * time.Second, time.Second} {
+		b.facts.Now.At = b.facts.Now.At.Add(late)
+		d := b.balance()
+		if got, why := b.shares(d), d.Reasons[b.vip.Key()]; got != "a=100 b=100 c=50" || why == "" {
+			t.Errorf("shares %q because of %q, want the last step and why", got, why)
+		}
+		b.facts.Ramps = d.Ramps
+	}
+	b.hold("a=100 b=100 c=50", "a=up b=up c=up")
+	b.facts.Ramps = b.balance().Ramps
+	b.hold("a=91 b=100 c=50", "a=up b=up c=up")
+	if why := b.balance().Reasons[b.vip.Key()]; why != "" {
+		t.Errorf("what somebody else did afterwards is because of %q", why)
+	}
+}
+
 func TestSlowStartOfAnEmptyVIP(t *testing.T) {
 	b := newBench()
 	for i := range b.vip.Pools[0].Members {
