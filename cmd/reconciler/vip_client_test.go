@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -22,11 +23,12 @@ func dialFrom(ns *testns.NS, within time.Duration, address string) (c net.Conn, 
 	return c, err
 }
 
-// httpFrom is a client whose connections are opened out of a namespace.
-func httpFrom(ns *testns.NS, within time.Duration, keep bool) *http.Client {
+// httpFrom is a client whose connections are opened out of a namespace, one for
+// each request.
+func httpFrom(ns *testns.NS, within time.Duration) *http.Client {
 	return &http.Client{Timeout: within, Transport: &http.Transport{
-		DisableKeepAlives: !keep, MaxConnsPerHost: 1,
-		DialContext: func(_ context.Context, _, address string) (net.Conn, error) { return dialFrom(ns, within, address) },
+		DisableKeepAlives: true,
+		DialContext:       func(_ context.Context, _, address string) (net.Conn, error) { return dialFrom(ns, within, address) },
 	}}
 }
 
@@ -50,6 +52,7 @@ func fetch(c *http.Client, host string) (string, error) {
 type lasting struct {
 	mu    sync.Mutex
 	conns []*lastingConn
+	began time.Time
 	halt  chan struct{}
 	ended sync.WaitGroup
 }
@@ -64,13 +67,14 @@ type lastingConn struct {
 // talk opens so many connections, over both families if there are.
 func (w *vipWorld) talk(n int, hosts ...string) *lasting {
 	w.Helper()
-	l := &lasting{halt: make(chan struct{})}
+	l := &lasting{began: w.began, halt: make(chan struct{})}
 	for i := range n {
 		host, c := hosts[i%len(hosts)], &lastingConn{}
-		ask, close, err := w.echoing(net.JoinHostPort(strings.Trim(host, "[]"), "7"))
+		open, port := w.echoing, "7"
 		if i%8 > 5 {
-			ask, close, err = w.requesting(host)
+			open, port = w.requesting, "80"
 		}
+		ask, close, err := open(net.JoinHostPort(strings.Trim(host, "[]"), port))
 		if err == nil {
 			c.server, err = ask()
 		}
@@ -110,21 +114,28 @@ func (w *vipWorld) echoing(address string) (ask func() (string, error), close fu
 	}, func() { conn.Close() }, nil
 }
 
-// requesting returns what makes the next request over one connection that is
-// kept: if it breaks there is no other one.
-func (w *vipWorld) requesting(host string) (ask func() (string, error), close func(), err error) {
-	c := httpFrom(w.client, answerTime, true)
-	dialled := false
-	transport := c.Transport.(*http.Transport)
-	dial := transport.DialContext
-	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-		if dialled {
-			return nil, errors.New("the connection was closed")
-		}
-		dialled = true
-		return dial(ctx, network, address)
+// requesting opens a connection and returns what makes the next request on it.
+func (w *vipWorld) requesting(address string) (ask func() (string, error), close func(), err error) {
+	conn, err := dialFrom(w.client, answerTime, address)
+	if err != nil {
+		return nil, nil, err
 	}
-	return func() (string, error) { return fetch(c, host) }, c.CloseIdleConnections, nil
+	answers := bufio.NewReader(conn)
+	return func() (string, error) {
+		if err := conn.SetDeadline(time.Now().Add(answerTime)); err != nil {
+			return "", err
+		}
+		if _, err := fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: www\r\n\r\n"); err != nil {
+			return "", err
+		}
+		r, err := http.ReadResponse(answers, nil)
+		if err != nil {
+			return "", err
+		}
+		defer r.Body.Close()
+		text, err := io.ReadAll(r.Body)
+		return string(text), err
+	}, func() { conn.Close() }, nil
 }
 
 func (l *lasting) run(c *lastingConn, ask func() (string, error)) {
@@ -140,7 +151,9 @@ func (l *lasting) run(c *lastingConn, ask func() (string, error)) {
 			err = fmt.Errorf("%s answers", server)
 		}
 		c.asked++
-		c.fault = err
+		if err != nil {
+			c.fault = fmt.Errorf("after %v: %w", time.Since(l.began).Round(time.Millisecond), err)
+		}
 		l.mu.Unlock()
 		if err != nil {
 			return
@@ -224,7 +237,7 @@ func (w *vipWorld) ask(hosts ...string) *asking {
 	w.Helper()
 	a := &asking{halt: make(chan struct{})}
 	for _, host := range slices.Concat(hosts, hosts, hosts) {
-		c := httpFrom(w.client, w.brief, false)
+		c := httpFrom(w.client, w.brief)
 		a.ended.Go(func() {
 			for tick := time.Tick(50 * time.Millisecond); ; {
 				select {

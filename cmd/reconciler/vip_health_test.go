@@ -19,11 +19,12 @@ const checkedVIPs = `version: 1
 chains:
   c1: {xdp-ingress: {mode: generic, programs: [{builtin: lb}]}}
 lb:
+  ring-size: 4093
   max-vips: 64
   max-backends: 64
   max-rings: 16
   max-flows: 10000
-  defaults: {encap: l2dsr, drain: 5m, slow-start: 3s}
+  defaults: {encap: l2dsr, drain: 5m, slow-start: 5s}
 healthchecks:
   web: {type: http, http: {path: /healthz, body: ok}, interval: 200ms, fast-interval: 100ms, down-interval: 200ms, timeout: 1s, rise: 2, fall: 2}
 backends:
@@ -200,7 +201,7 @@ func (w *vipWorld) noBackend(none bool) {
 		}
 		go func() { _ = host.Serve(l) }()
 	})
-	c := httpFrom(w.client, brief, false)
+	c := httpFrom(w.client, brief)
 	_, dropped := fetch(c, vip4)
 	who, passed := fetch(c, "192.0.2.82")
 	_, refused := fetch(c, "192.0.2.83")
