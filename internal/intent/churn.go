@@ -27,6 +27,25 @@ func (b *balancing) guard(k resource.Key, v *resource.VIP, was resource.VIP, cau
 	b.limit(k, v, base)
 }
 
+// keepServing wants the backends that a guard keeps in a ring, though YAML has
+// them no longer.
+func (b *balancing) keepServing(v resource.VIP) {
+	for _, s := range v.Shares {
+		k := resource.Key{Driver: resource.LBDriver, Kind: resource.KindBackend, Name: s.Backend}
+		if o, ok := b.have.Get(k); ok && !b.out.Want.Has(k) {
+			b.out.Want.Put(kept(o))
+		}
+	}
+}
+
+// kept is an object that nobody declares, as it is but for its damage.
+func kept(o resource.Object) resource.Object {
+	if in, ok := o.Resource.(resource.Inheritor); ok {
+		o.Resource = in.Inherit(o.Resource)
+	}
+	return resource.Object{Resource: o.Resource, Owner: o.Owner}
+}
+
 // afterEvents are the shares that a VIP had, with what happened to its backends
 // and without what else is wanted.
 func afterEvents(was, want []resource.Share, causes map[string]cause) []resource.Share {

@@ -51,6 +51,10 @@ func TestMaxChurn(t *testing.T) {
 			b.say("a=down")
 			disable("bcdef")(b)
 		}, 250, 9, "more than max-churn"},
+		"what is down is not held, though YAML wants it out too": {func(b *bench) {
+			disable("abcde")(b)
+			b.say("a=down")
+		}, 250, 9, "more than max-churn"},
 		"those that come back are not judged": {func(b *bench) {
 			b.hold("a=10 b=10", "c=down d=down e=down f=down g=down h=down i=down j=down")
 		}, 250, 10, ""},
@@ -145,5 +149,22 @@ func TestMinHealthy(t *testing.T) {
 	b.say("g=down h=down i=down")
 	if got := len(strings.Fields(b.shares(b.balance()))); got != 7 {
 		t.Errorf("%d backends serve, want 7: health takes its own, YAML waits", got)
+	}
+}
+
+// What a guard keeps in a ring stays declared, though YAML has it no longer.
+func TestMaxChurnKeepsWhatItHolds(t *testing.T) {
+	b := crowd()
+	b.vip.MaxChurn.Limit = 250
+	gone := b.backends[:5]
+	b.backends, b.vip.Pools[0].Members = b.backends[5:], b.vip.Pools[0].Members[5:]
+	d := b.balance()
+	if why := d.Gated[b.vip.Key()]; why == "" {
+		t.Fatal("half of the backends left, and nothing is held")
+	}
+	for _, one := range gone {
+		if !d.Want.Has(one.Key()) {
+			t.Errorf("%s is in the ring, and is to be removed", one.Name)
+		}
 	}
 }

@@ -19,7 +19,7 @@ func KeepDrains(want, have *resource.Set, now Instant) (*resource.Set, Instant) 
 		out.Put(resource.Object{Resource: o.Resource, Owner: o.Owner})
 		for _, k := range d.Requires() {
 			if b, there := have.Get(k); there && !out.Has(k) {
-				out.Put(resource.Object{Resource: b.Resource, Owner: b.Owner})
+				out.Put(kept(b))
 			}
 		}
 		return true

@@ -217,6 +217,7 @@ func (b *balancing) vip(o resource.Object) {
 	b.out.Seats[k] = seats(all)
 	if there {
 		b.guard(k, &v, was, causes)
+		b.keepServing(v)
 		if why := cmp.Or(reasons(was, v, all), b.stepped(k)); why != "" {
 			b.out.Reasons[k] = why
 		}
@@ -294,9 +295,12 @@ func (b *balancing) weigh(v resource.VIP, pool resource.Pool, m resource.Member)
 		w.fresh = b.heldAs(k) == resource.HealthUnknown
 		return w
 	case h.State == resource.HealthDown:
-		w.Why, w.cause, w.flush = said(h), event, v.FlushOnDown
+		w.Why, w.flush = said(h), v.FlushOnDown
 	default:
-		w.Why, w.cause = said(h), event
+		w.Why = said(h)
+	}
+	if h.State != resource.HealthUp {
+		w.cause = event // whatever else is wanted of it: no guard keeps flows with it
 	}
 	return w
 }

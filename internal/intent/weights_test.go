@@ -370,10 +370,17 @@ func TestKeepDrains(t *testing.T) {
 	b.held.Put(resource.Object{Resource: d, Owner: resource.Ours})
 	want := b.want()
 	want.Remove(b.key("a")) // gone from YAML
+	gone, _ := b.held.Get(b.key("a"))
+	moved := gone.Resource.(resource.Backend)
+	moved.Seen.Damage = []string{"mac 02:00:00:00:00:01 -> 02:00:00:00:00:02"}
+	b.held.Put(resource.Object{Resource: moved, Owner: resource.Ours})
 
 	kept, next := KeepDrains(want, b.held, at(time.Hour))
 	if !kept.Has(d.Key()) || !kept.Has(b.key("a")) {
 		t.Error("a drain, or a backend whose flows drain, goes before its time")
+	}
+	if o, _ := kept.Get(b.key("a")); o.Resource == nil || o.Resource.Equal(moved) {
+		t.Error("the record of a backend that drains is not repaired")
 	}
 	if next != at(time.Hour+5*time.Minute) {
 		t.Errorf("next is %d, want the end of the drain", next)
