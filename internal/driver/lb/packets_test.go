@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"testing"
+	"time"
 
 	"bytes"
 
@@ -335,4 +336,31 @@ func TestDrainOfNoTime(t *testing.T) {
 	want[4] = www
 	n.settle(want...)
 	n.stays("b left at once", p, first, "192.0.2.3")
+}
+
+// TestWindowLastsForWhoLeavesLater takes out who came while a window was open,
+// so that each slot that moves is one that had moved: its flows have their time
+// as well.
+func TestWindowLastsForWhoLeavesLater(t *testing.T) {
+	n, want := serving(t)
+	a, b, c := three()
+	with := func(www resource.VIP) []resource.Resource {
+		for i := range www.Pools[0].Members {
+			www.Pools[0].Members[i].Drain = time.Hour
+		}
+		return append(append([]resource.Resource{}, want[:4]...), www, want[5])
+	}
+	n.settle(with(vip("www", "198.51.100.1", a, c))...)
+	n.over = true
+	n.settle(with(vip("www", "198.51.100.1", a, c))...)
+	n.over = false
+	n.settle(with(vip("www", "198.51.100.1", a, b, c))...)
+	first := n.drainOf("www").Until
+	time.Sleep(50 * time.Millisecond)
+	left := vip("www", "198.51.100.1", a, c)
+	left.Pools[0].Members = append(left.Pools[0].Members, resource.Member{Backend: b.Key().Name, Weight: 100})
+	n.settle(with(left)...)
+	if d := n.drainOf("www"); d.Until < first+50*time.Millisecond || fmt.Sprint(d.Backends) != "[b/192.0.2.3/ipip]" {
+		t.Errorf("the window was open until %v, and is until %v for %v", first, d.Until, d.Backends)
+	}
 }

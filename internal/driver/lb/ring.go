@@ -44,9 +44,9 @@ type turn struct {
 	// was is the ring of before, made anew; no slots where it is the one that
 	// it is already, or the one in force.
 	was ring
-	// moved is set where a slot has a new owner, and flows of the former one
-	// stay.
-	moved bool
+	// moved is set where a slot without a mark has a new owner, and flows of the
+	// former one stay; stays where any slot has one.
+	moved, stays bool
 }
 
 // cut tells which backends are to lose their flows; nil for none.
@@ -78,7 +78,7 @@ func (h history) turn(built ring, cut cut) turn {
 	for i, next := range built.slots {
 		if last := is[i] & owner; last != next && last != maglev.None && !cut.off(last) {
 			built.slots[i] |= moved
-			t.moved = true
+			t.moved, t.stays = true, true
 		}
 	}
 	return t
@@ -92,12 +92,13 @@ func (h history) turnAgain(t *turn, cut cut) {
 		case is&moved != 0:
 			// Who came since the window opened is known by name.
 			t.now.slots[i] |= moved
+			t.stays = t.stays || last != next && last != maglev.None && !cut.off(last)
 			if first != maglev.None && cut.off(first) {
 				t.former(h.was, i, next)
 			}
 		case last != next && last != maglev.None && !cut.off(last):
 			t.now.slots[i] |= moved
-			t.moved = true
+			t.moved, t.stays = true, true
 			if first != last {
 				t.former(h.was, i, last) // it came to the slot without a mark
 			}

@@ -24,7 +24,7 @@ type turning struct {
 type turned struct {
 	ring, previous uint16
 	left           []string // backends whose flows stay
-	moved          bool     // some flows stay with who had them
+	moved, stays   bool     // see turn
 	err            error
 }
 
@@ -48,7 +48,7 @@ func (c *change) makeTurn(k turning, shares []resource.Share, flushed []string) 
 	if err != nil {
 		return turned{err: err}
 	}
-	out := turned{ring: plane.NoRing, previous: plane.NoRing, moved: t.moved}
+	out := turned{ring: plane.NoRing, previous: plane.NoRing, moved: t.moved, stays: t.stays}
 	switch {
 	case t.was.slots != nil:
 		out.previous, out.err = c.pool.place(t.was)

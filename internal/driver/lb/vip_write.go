@@ -34,7 +34,10 @@ func (c *change) putVIP(op diff.Op) error {
 		Opened: s.Opened, Until: s.Until, Name: name,
 	}
 	if t.moved {
-		next.Opened, next.Until = now(unix.CLOCK_MONOTONIC), c.until(before, to, t)
+		next.Opened = now(unix.CLOCK_MONOTONIC)
+	}
+	if t.stays {
+		next.Until = c.until(before, to, t)
 	}
 	if s.Open() && !before.Open() {
 		c.forgetLater(i, &next)
