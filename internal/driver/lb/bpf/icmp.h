@@ -20,6 +20,7 @@ enum {
 	CODE_PORT_4 = 3, CODE_TOO_BIG_4 = 4,
 	UNREACHABLE_6 = 1, TOO_BIG_6 = 2, PARAMETER_6 = 4,
 	ECHO_6 = 128, ECHO_REPLY_6 = 129,
+	NEIGHBOUR_6 = 133, NEIGHBOUR_LAST_6 = 137,
 	CODE_PORT_6 = 4,
 };
 
@@ -142,6 +143,10 @@ static __always_inline bool is_error4(__u8 type)
 }
 
 static __always_inline bool is_error6(__u8 type) { return type >= UNREACHABLE_6 && type <= PARAMETER_6; }
+
+// is_of_link tells what neighbours say to each other: it is about this host,
+// whoever serves its addresses (RFC 4861).
+static __always_inline bool is_of_link(__u8 type) { return type >= NEIGHBOUR_6 && type <= NEIGHBOUR_LAST_6; }
 
 // reverse_ports are those of the flow that a quoted packet, of its other
 // direction, belongs to.

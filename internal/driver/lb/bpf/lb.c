@@ -90,6 +90,8 @@ static __noinline int icmp6(struct xdp_md *ctx, struct packet *p)
 		return ends(TRUNCATED, XDP_DROP);
 	if (icmp->type == ECHO_6)
 		return echo6(&f, p, ip, icmp);
+	if (is_of_link(icmp->type))
+		return refused(UNCLAIMED);
 	if (!is_error6(icmp->type))
 		return SERVE;
 	why = about6(&f, p);
