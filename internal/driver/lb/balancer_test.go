@@ -236,3 +236,27 @@ func (b *bench) oneTable() {
 		b.t.Errorf("tables in %v, %v", all, err)
 	}
 }
+
+// TestDrainsEndThoughAllRingsAreInUse has each VIP drain, so that none of the
+// buffers is idle: the end of a drain must not need one.
+func TestDrainsEndThoughAllRingsAreInUse(t *testing.T) {
+	n, _ := serving(t)
+	a, b, c := three()
+	base := []resource.Resource{balancer(), a, b, c}
+	n.over = true
+	n.settle(append(base, manyShares(6, a, b, c)...)...)
+	n.over = false
+	after := append(base, manyShares(6, a, b)...)
+	n.settle(after...)
+	if used := n.ringsInUse(); used != 12 {
+		t.Fatalf("%d rings in use, want all", used)
+	}
+	n.over = true
+	n.settle(after...)
+	if used := n.ringsInUse(); used != 6 {
+		t.Errorf("%d rings in use, want those of six VIPs", used)
+	}
+	if err := n.d.tables.Flows(t.Context(), func(f plane.Flow) bool { t.Errorf("%+v is still known", f); return false }); err != nil {
+		t.Fatal(err)
+	}
+}

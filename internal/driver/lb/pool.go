@@ -1,11 +1,14 @@
 package lb
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
 	"reconciler/internal/driver/lb/plane"
 )
+
+var errNoIdle = errors.New("no ring is idle")
 
 // pool is the buffers of rings: which are in use, and by what they hold.
 type pool struct {
@@ -114,7 +117,7 @@ func (p *pool) free() (uint16, error) {
 			draining++
 		}
 	}
-	return 0, fmt.Errorf("all %d rings are in use, and %d VIPs drain (max-rings makes room)", len(p.uses), draining)
+	return 0, fmt.Errorf("%w: all %d are in use, and %d VIPs drain (max-rings makes room)", errNoIdle, len(p.uses), draining)
 }
 
 // intact reports that a buffer holds what was written.

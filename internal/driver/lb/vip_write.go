@@ -157,12 +157,24 @@ func (c *change) endDrain(op diff.Op) error {
 		return nil // closed, or another one by now
 	}
 	ring, err := c.settle(s.Ring)
-	if err != nil {
+	if err != nil && !errors.Is(err, errNoIdle) {
 		return err
 	}
-	s.Ring, s.Previous, s.Opened, s.Until = ring, plane.NoRing, 0, 0
+	s.Previous, s.Opened, s.Until = plane.NoRing, 0, 0
 	s.Generation++
 	c.forgetLater(i, &s)
+	if err == nil {
+		s.Ring = ring
+		return c.pool.set(i, s)
+	}
+	// The ring of before makes room: without it slots are their owners', marked
+	// or not.
+	if err := c.pool.set(i, s); err != nil {
+		return err
+	}
+	if s.Ring, err = c.settle(s.Ring); err != nil {
+		return err
+	}
 	return c.pool.set(i, s)
 }
 
