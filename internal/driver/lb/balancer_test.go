@@ -53,9 +53,16 @@ func TestGrowsItsRings(t *testing.T) {
 	if len(plan.Ops) != 1 || plan.Ops[0].Disruption == "" {
 		t.Fatalf("plan:\n%s", text(plan))
 	}
+	a, _, c := three()
+	want[4] = vip("www", "198.51.100.1", a, c)
+	n.settle(append([]resource.Resource{balancer()}, want[1:]...)...)
+	n.begin(n.program(), unix.IPPROTO_TCP, "198.51.100.1:80", 1, 300)
 	n.make(set(want...))
 	if n.d.tables.Capacity().RingSize != 2039 {
 		t.Error("rings are as they were")
+	}
+	if err := n.d.tables.Flows(t.Context(), func(f plane.Flow) bool { t.Errorf("%+v of no window is still known", f); return false }); err != nil {
+		t.Fatal(err)
 	}
 }
 

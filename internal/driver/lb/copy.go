@@ -46,6 +46,9 @@ func (d *Driver) copyTables(from, to *plane.Plane) error {
 	if err := to.SetClaims(v.claims); err != nil {
 		return err
 	}
+	if c.RingSize != from.Capacity().RingSize {
+		return nil // the next window must not find them
+	}
 	return to.CopyFlows(from)
 }
 
