@@ -44,7 +44,7 @@ func (l *loop) weigh(want *resource.Set, have observed.State) (*resource.Set, []
 	now := l.now()
 	if b.asked != want {
 		b.asked = want
-		b.health.Set(targets(want))
+		b.health.Set(targets(want, have.Objects))
 	}
 	if b.turned || b.last.want != want || b.last.have != have.Objects || b.last.until <= now.At {
 		b.turned = false

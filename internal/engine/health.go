@@ -37,8 +37,9 @@ func (nobody) Snapshot() []health.Status     { return nil }
 // targetID identifies an address of a backend, however packets get there.
 func targetID(b resource.Backend) string { return b.Name + "/" + b.Address.String() }
 
-// targets are the backends of a set that have a check, each address once.
-func targets(want *resource.Set) []health.Target {
+// targets are the backends of a set that have a check, each address once, as the
+// dataplane remembers them.
+func targets(want, have *resource.Set) []health.Target {
 	var out []health.Target
 	seen := make(map[string]bool)
 	for _, o := range want.All() {
@@ -47,9 +48,21 @@ func targets(want *resource.Set) []health.Target {
 			continue
 		}
 		seen[targetID(b)] = true
-		out = append(out, health.Target{ID: targetID(b), Address: b.Address, Check: checkOf(b.Check)})
+		held, _ := have.Get(o.Key())
+		was, _ := held.Resource.(resource.Backend)
+		out = append(out, health.Target{ID: targetID(b), Address: b.Address, Check: checkOf(b.Check), Was: wasOf(was.State)})
 	}
 	return out
+}
+
+func wasOf(s resource.HealthState) health.State {
+	switch s {
+	case resource.HealthUp:
+		return health.Up
+	case resource.HealthDown:
+		return health.Down
+	}
+	return health.Unknown
 }
 
 // checkOf is a check in the words of its package.

@@ -79,15 +79,20 @@ func (c Counter) State() State {
 // as firmly as if it had never been in doubt. A change of a check takes nobody
 // out; failures of the new one do.
 func (c Counter) Carry(rise, fall int) Counter {
-	next := NewCounter(rise, fall)
-	next.decided = c.decided
-	switch c.State() {
+	return CounterOf(c.State(), rise, fall)
+}
+
+// CounterOf is the counter of a target of which nothing but the state is known.
+func CounterOf(s State, rise, fall int) Counter {
+	c := NewCounter(rise, fall)
+	c.decided = s != Unknown
+	switch s {
 	case Up:
-		next.Value = next.Top()
+		c.Value = c.Top()
 	case Down:
-		next.Value = 0
+		c.Value = 0
 	}
-	return next
+	return c
 }
 
 // Interval is the time to the next probe, before jitter.

@@ -18,6 +18,9 @@ type Target struct {
 	ID      string
 	Address netip.Addr
 	Check   Check
+	// Was is the state that others remember of a target that is new here: it
+	// takes as many probes to change as if it had been found out here.
+	Was State
 }
 
 // Status is what is known about a target.
@@ -181,12 +184,14 @@ func (m *Monitor) Set(targets []Target) {
 			t.Check.Netns = m.config.Netns
 		}
 		t.Check = t.Check.Defaults()
+		was := t.Was
+		t.Was = Unknown
 		old := former[t.ID]
 		if old != nil && old.target == t {
 			m.probers[t.ID] = old
 			continue
 		}
-		p := m.newProber(t, old)
+		p := m.newProber(t, old, was)
 		p.delay = time.Duration(begun) * apart % t.Check.Interval
 		begun++
 		m.probers[t.ID] = p

@@ -52,6 +52,30 @@ func TestStateBeforeTheFirstProbe(t *testing.T) {
 	}
 }
 
+// A state that others remember is as firm as one that was found out here: one
+// lost probe after a restart takes nobody out.
+func TestARememberedStateIsFirm(t *testing.T) {
+	for was, script := range map[State]string{Up: "--", Down: "+"} {
+		watch(t, Config{}, func(m *Monitor, b *backends) {
+			b.answer = scripted(script + "?")
+			targets := many(1, timed)
+			targets[0].Was = was
+			m.Set(targets)
+			pass(time.Minute)
+			if s := one(t, m); s.State != was || len(b.turned) > 0 {
+				t.Errorf("was %v, is %v after %q: %v", was, s.State, script, b.turned)
+			}
+			targets[0].Was = Unknown
+			before := len(b.asked[targets[0].Address])
+			m.Set(targets)
+			pass(time.Millisecond)
+			if got := len(b.asked[targets[0].Address]); got != before {
+				t.Error("what is remembered disturbs a target that is the same")
+			}
+		})
+	}
+}
+
 // A host that cannot ask takes nobody out, for however long.
 func TestFaultsOfThisHostChangeNothing(t *testing.T) {
 	for script, state := range map[string]State{"+?": Up, "-?": Down, "?": Unknown} {

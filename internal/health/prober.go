@@ -19,8 +19,8 @@ type prober struct {
 }
 
 // newProber is called with the mutex held; old is what had the ID before, or
-// nil.
-func (m *Monitor) newProber(t Target, old *prober) *prober {
+// nil, and was what others remember.
+func (m *Monitor) newProber(t Target, old *prober, was State) *prober {
 	p := &prober{target: t, probe: m.prepare(t.Address, t.Check, m.pings)}
 	p.life, p.stop = context.WithCancel(context.Background())
 	if old != nil && old.target.Address == t.Address {
@@ -31,7 +31,7 @@ func (m *Monitor) newProber(t Target, old *prober) *prober {
 	}
 	p.status = Status{
 		ID: t.ID, Address: t.Address, Type: t.Check.Type, Since: m.now(),
-		Counter: NewCounter(t.Check.Rise, t.Check.Fall),
+		State: was, Counter: CounterOf(was, t.Check.Rise, t.Check.Fall),
 	}
 	return p
 }
