@@ -222,7 +222,7 @@ func (p prospect) slot(c *change, name string, s plane.Service, k plane.Packet) 
 	return n, nil
 }
 
-// turn turns the ring. It reports that slots move.
+// turn turns the ring. It reports that flows stay.
 func (n *nextSlot) turn(c *change, before plane.Service, to resource.VIP) (moved bool, err error) {
 	flushed := flushedBy(to)
 	open := c.goesOn(before)
@@ -247,7 +247,7 @@ func (n *nextSlot) turn(c *change, before plane.Service, to resource.VIP) (moved
 	}
 	n.remembers = open
 	n.cut = func(b uint16) bool { return slices.Contains(flushed, n.names(b)) }
-	return t.moved, nil
+	return t.stays, nil
 }
 
 // fresh is the slot of rings that are made anew, of another size.
