@@ -120,6 +120,9 @@ func (l *loop) because(op diff.Op) string {
 	if why := l.balance.last.reasons[op.Key]; why != "" {
 		return why
 	}
+	if b, ok := op.From.(resource.Backend); ok && op.Verb != diff.Delete && b.Seen.Moved {
+		return "the way to it is another"
+	}
 	if op.Verb != diff.Delete || op.Key.Driver != resource.LBDriver {
 		return ""
 	}

@@ -277,6 +277,30 @@ func TestDriftOfAVIPIsDrift(t *testing.T) {
 	})
 }
 
+// A gateway that changes hands again and again is nobody who undoes our work:
+// each time the new way is taken.
+func TestWayThatChangesIsNoDrift(t *testing.T) {
+	inWard(t, func(t *testing.T, w *ward) {
+		w.push("rev-one", webVIP)
+		w.doctor.say("a=up b=up")
+		w.wait(2 * time.Minute)
+		k := resource.BackendKey("a", netip.MustParseAddr("10.0.0.1"), resource.IPIP)
+		for i := range 8 {
+			a := w.lb.get(k).(resource.Backend)
+			a.Seen.Damage, a.Seen.Moved = []string{"mac 02:00:00:00:00:01 -> 02:00:00:00:00:02"}, true
+			w.lb.set(a)
+			w.doctor.say("a=up") // which makes it look
+			w.wait(5 * time.Second)
+			if a := w.lb.get(k).(resource.Backend); len(a.Seen.Damage) > 0 {
+				t.Fatalf("after %d changes the way is left as it was", i)
+			}
+		}
+		if got := w.metric("drift_total"); got != 0 {
+			t.Errorf("drift_total is %v, want 0", got)
+		}
+	})
+}
+
 func TestOverrides(t *testing.T) {
 	weight := uint8(7)
 	for name, c := range map[string]struct {

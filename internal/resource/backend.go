@@ -83,6 +83,8 @@ type BackendSeen struct {
 
 	// Damage is how the record differs from the way there is.
 	Damage []string `json:"damage,omitempty"`
+	// Moved says that it is the way that changed, and nobody the record.
+	Moved bool `json:"moved,omitempty"`
 }
 
 // BackendKey identifies a record by the backend's name, the address and the
@@ -107,7 +109,7 @@ func (b Backend) Equal(o Resource) bool {
 func (b Backend) Inherit(have Resource) Resource {
 	if h, ok := have.(Backend); ok {
 		b.Seen = h.Seen
-		b.Seen.Damage = nil
+		b.Seen.Damage, b.Seen.Moved = nil, false
 		if b.State == "" {
 			b.State = h.State
 		}

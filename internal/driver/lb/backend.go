@@ -49,7 +49,7 @@ func (l *reading) readBackends() {
 			continue // the index is one of the map's
 		}
 		r.Seen = seenOf(uint16(i), is, h)
-		r.Seen.Damage = l.d.damage(l.Plane, uint16(i), is, record(named, is, h), h)
+		r.Seen.Damage, r.Seen.Moved = l.d.damage(l.Plane, uint16(i), is, record(named, is, h), h)
 		if l.backendCounters != nil {
 			r.Seen.Packets, r.Seen.Bytes = l.backendCounters[i].Packets, l.backendCounters[i].Bytes
 		}
@@ -88,8 +88,9 @@ func record(named, is plane.Backend, h hop) plane.Backend {
 	return r
 }
 
-// damage tells how a record differs from the way there is.
-func (d *Driver) damage(p *plane.Plane, i uint16, is, want plane.Backend, h hop) (damage []string) {
+// damage tells how a record differs from the way there is, and whether that is
+// another now.
+func (d *Driver) damage(p *plane.Plane, i uint16, is, want plane.Backend, h hop) (damage []string, moved bool) {
 	say := func(format string, args ...any) { damage = append(damage, fmt.Sprintf(format, args...)) }
 	switch {
 	case is.Valid && h.why != nil:
@@ -101,13 +102,14 @@ func (d *Driver) damage(p *plane.Plane, i uint16, is, want plane.Backend, h hop)
 	case is.Valid && h.answers():
 		damage = differences(is.Next, want.Next, h)
 	}
-	if len(damage) == 0 && !p.Holds(i, want) {
+	moved = len(damage) > 0
+	if !moved && !p.Holds(i, want) {
 		say("the record is not as it was written")
 	}
 	if h.why == nil && d.uncared(h) {
 		say("the kernel does not keep %s on %s fresh", h.next.addr, h.link)
 	}
-	return damage
+	return damage, moved
 }
 
 // uncared reports a neighbour that the kernel is to be asked for.
