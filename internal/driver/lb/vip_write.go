@@ -1,6 +1,7 @@
 package lb
 
 import (
+	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
