@@ -102,7 +102,7 @@ func (f Facts) tcpPort() (uint16, bool) {
 }
 
 // own is an address of this host that a backend can answer: best one in its
-// network.
+// network, or else one of the link that leads there.
 func (f Facts) own(b resource.Backend) (own netip.Addr) {
 	vips := map[netip.Addr]bool{}
 	for _, v := range all[resource.VIP](f) {
@@ -110,19 +110,31 @@ func (f Facts) own(b resource.Backend) (own netip.Addr) {
 			vips[a] = true
 		}
 	}
+	best := 0
 	for _, at := range all[resource.Address](f) {
 		a := at.Prefix.Addr()
 		if resource.FamilyOf(a) != f.VIP.Family || vips[a] || a.IsLoopback() || a.IsLinkLocalUnicast() {
 			continue
 		}
-		if at.Network().Contains(b.Address) {
-			return a
-		}
-		if !own.IsValid() {
-			own = a
+		if n := f.nearness(at, b); n > best {
+			own, best = a, n
 		}
 	}
 	return own
+}
+
+// nearness ranks addresses of this host as a backend may know them.
+func (f Facts) nearness(at resource.Address, b resource.Backend) int {
+	over, _ := f.link(at.Link)
+	switch {
+	case at.Network().Contains(b.Address):
+		return 4
+	case b.Seen.Link != "" && (at.Link == b.Seen.Link || over.Below == b.Seen.Link):
+		return 3
+	case !over.Seen.Loopback:
+		return 2
+	}
+	return 1
 }
 
 // outerSource is one of the addresses that tunnels to a backend come from.

@@ -221,3 +221,20 @@ func TestFrames(t *testing.T) {
 		t.Error("a piece of a packet was read")
 	}
 }
+
+// TestProbeComesFromNearby picks the address that a backend is most likely to
+// answer.
+func TestProbeComesFromNearby(t *testing.T) {
+	h := well()
+	h.more = append(h.more, resource.VIP{Name: "www", Family: resource.IPv4, Addresses: h.VIP.Addresses}, resource.Link{Name: "lo", Seen: resource.Seen{Loopback: true}})
+	for _, c := range []struct{ link, prefix, want string }{
+		{"lo", "203.0.113.9/32", "192.0.2.1"},
+		{"eth1", "172.16.0.1/24", "172.16.0.1"},
+		{"eth2", "10.0.0.1/24", "10.0.0.1"},
+	} {
+		h.more = append(h.more, resource.Address{Link: c.link, Prefix: prefix(c.prefix)})
+		if got := h.facts().own(h.backend); got != addr(c.want) {
+			t.Errorf("%s, want %s", got, c.want)
+		}
+	}
+}
