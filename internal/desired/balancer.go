@@ -194,8 +194,13 @@ func (b *builder) checkSizes() {
 		b.fault(b.sizeAt(l.yaml.MaxBackends), "too-many", "%d backends, each counted for its addresses and encapsulations, and max-backends is %d",
 			n, l.sizes.Backends)
 	}
-	if n := len(l.rings); n > int(l.sizes.Rings) {
-		b.fault(b.sizeAt(l.yaml.MaxRings), "too-many", "%d VIPs with different backends, and max-rings is %d", n, l.sizes.Rings)
+	switch n, most := len(l.rings), int(l.sizes.Rings); {
+	case n >= most: // a change is written beside what is in force
+		b.fault(b.sizeAt(l.yaml.MaxRings), "too-many", "%d VIPs with different backends, and max-rings is %d: it must be more", n, most)
+	case 2*n > most:
+		b.report.Warn(b.sizeAt(l.yaml.MaxRings), strict.Problemf("few-rings",
+			"%d VIPs with different backends, and max-rings is %d: not all of them can drain at a time", n, most).
+			Hinted("with %d they could", 2*n+1))
 	}
 }
 

@@ -213,6 +213,10 @@ func (b *balancing) vip(o resource.Object) {
 	}
 	slices.SortFunc(v.Shares, func(x, y resource.Share) int { return strings.Compare(x.Backend, y.Backend) })
 	slices.Sort(v.Flush)
+	if there && !known && !off && len(v.Shares) == 0 {
+		v.Shares = was.Shares // nobody that is new was asked yet: those that served go on
+		b.keepServing(v)
+	}
 	b.out.States[k] = vipState(v, known)
 	b.out.Seats[k] = seats(all)
 	if there {
@@ -308,8 +312,8 @@ func (b *balancing) weigh(v resource.VIP, pool resource.Pool, m resource.Member)
 // joins tells a backend that comes up again from one that serves because YAML
 // says so: the dataplane still holds the former as down.
 func (b *balancing) joins(k resource.Key) cause {
-	if b.heldAs(k) == resource.HealthDown {
-		return event
+	if b.heldAs(k) == resource.HealthDown || b.Ramps == nil {
+		return event // the first decision goes on with what the last process began
 	}
 	return asked
 }

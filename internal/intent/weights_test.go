@@ -156,6 +156,14 @@ func TestBalance(t *testing.T) {
 			b.say("a=unknown b=up c=up")
 		}, full, "", VIPUp, ""},
 
+		"all are new, and none was asked: who served goes on": {func(b *bench) {
+			b.hold(full, allUp)
+			for i := range 3 {
+				b.backends[i].Address = b.backends[i].Address.Next().Next().Next()
+				b.vip.Pools[0].Members[i] = b.member(i, 100)
+			}
+			b.vip.Pools = b.vip.Pools[:1]
+		}, full, "", VIPUp, ""},
 		"nobody asks, and nobody knows": {func(b *bench) { b.facts.Health = nil }, full, "", VIPUp, ""},
 		"nobody asks, and the dataplane knows": {func(b *bench) {
 			b.facts.Health = nil
