@@ -164,7 +164,7 @@ func TestManyAddresses(t *testing.T) {
 // manyVIPs is a tree of VIPs that share a pool; each may say more.
 func manyVIPs(vips, backends int, more func(i int) string) fstest.MapFS {
 	var b strings.Builder
-	b.WriteString("version: 1\nlb: {ring-size: 65537, max-vips: 65535}\nbackends:\n")
+	b.WriteString("version: 1\nlb: {ring-size: 65537, max-vips: 8192}\nbackends:\n")
 	for i := range backends {
 		fmt.Fprintf(&b, "  b%d: {address: 10.0.%d.%d}\n", i, i>>8, i&255)
 	}
