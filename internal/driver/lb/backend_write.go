@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -46,18 +47,20 @@ const (
 
 // meet looks up next hops, has the kernel ask for the neighbours that it does
 // not know, and waits a moment for their answers: so what is made now serves
-// now.
+// now. For those that were asked before nobody waits: a change of a ring may be
+// what takes them out.
 func (d *Driver) meet(ctx context.Context, ways []way) (map[way]hop, error) {
 	hops, err := d.hops(ctx, ways)
 	if err != nil {
 		return nil, err
 	}
+	silent := d.unasked(hops)
 	if err := d.care(ctx, hops); err != nil {
 		return nil, err
 	}
 	until := time.Now().Add(meetPatience)
 	for wait := meetAgain; ; wait *= 2 {
-		silent := unanswered(hops)
+		silent = slices.DeleteFunc(silent, func(w way) bool { return hops[w].why != nil || hops[w].state&(usable|unix.NUD_FAILED) != 0 })
 		left := time.Until(until)
 		if len(silent) == 0 || left <= 0 || ctx.Err() != nil {
 			return hops, ctx.Err()
@@ -71,10 +74,10 @@ func (d *Driver) meet(ctx context.Context, ways []way) (map[way]hop, error) {
 	}
 }
 
-// unanswered are the ways whose next hop is asked for and has not answered.
-func unanswered(hops map[way]hop) (out []way) {
+// unasked are the ways whose next hop nobody has asked for.
+func (d *Driver) unasked(hops map[way]hop) (out []way) {
 	for w, h := range hops {
-		if h.why == nil && h.state&(usable|unix.NUD_FAILED) == 0 {
+		if h.why == nil && d.uncared(h) {
 			out = append(out, w)
 		}
 	}
