@@ -140,7 +140,7 @@ func TestGuestVIPs(t *testing.T) {
 	w := newTrunkWorld(t)
 	w.start(w.program)
 	w.eventually("all backends in the rings", func() bool {
-		return w.vip("www", "ipv4").weights() == [3]int{100, 100, 100} && w.vip("www", "ipv6").weights() == [3]int{0, 100, 100}
+		return w.weights("www/ipv4") == [3]int{100, 100, 100} && w.weights("www/ipv6") == [3]int{0, 100, 100}
 	})
 	l, a := w.talk(20, vip4, "["+vip6+"]"), w.ask(vip4, "["+vip6+"]")
 	all := []string{"b1", "b2", "b3"}
@@ -153,7 +153,7 @@ func TestGuestVIPs(t *testing.T) {
 
 	w.step("b1 drains, and the daemon is killed")
 	w.push("b1: {enabled: true,", "b1: {enabled: false,")
-	w.eventually("no new flows to b1", func() bool { return w.vip("www", "ipv4").weights() == [3]int{0, 100, 100} })
+	w.eventually("no new flows to b1", func() bool { return w.weights("www/ipv4") == [3]int{0, 100, 100} })
 	w.end(unix.SIGKILL)
 	before, noted := w.memory(), time.Now()
 	w.start(w.program)

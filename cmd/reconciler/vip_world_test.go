@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -145,7 +144,7 @@ func (w *vipWorld) start(program string) {
 			}
 		})
 	}
-	w.daemon = w.command(program, "run", "--dir", w.tree, "--poll", "100ms")
+	w.daemon = w.command(program, "run", "--dir", w.tree, "--poll", "100ms", "--resync", "3s")
 	w.daemon.Stdout, w.daemon.Stderr = w.log, w.log
 	if err := w.daemon.Start(); err != nil {
 		w.Fatal(err)
@@ -174,10 +173,12 @@ func (w *vipWorld) eventually(what string, is func() bool) {
 	w.Helper()
 	for deadline := time.Now().Add(w.patience); !is(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			w.mustRun("", 0, "get", "vips")
-			vips := string(w.last)
+			w.run("", "get", "vips")
+			says := string(w.last)
+			w.run("", "get", "backends")
+			says += string(w.last)
 			w.run("", "status")
-			w.Fatalf("not within %s: %s\n%s%s", w.patience, what, vips, w.last)
+			w.Fatalf("not within %s: %s\n%s%s", w.patience, what, says, w.last)
 		}
 	}
 }
@@ -243,10 +244,29 @@ func (w *vipWorld) vip(name, family string) vipSaid {
 	return vipSaid{}
 }
 
-// weights are those of its ring, of b1, b2 and b3, as read back.
-func (v vipSaid) weights() (out [3]int) {
-	for _, s := range v.Shares {
-		out[s.Backend[1]-'1'] = s.Weight
+// weights are those in the ring of a VIP, of b1, b2 and b3, as the program has
+// them by now.
+func (w *vipWorld) weights(vip string) (out [3]int) {
+	w.Helper()
+	p := w.plane()
+	defer p.Close()
+	for i := range uint16(p.Capacity().Services) {
+		s, err := p.Service(i)
+		if err != nil {
+			w.Fatal(err)
+		}
+		if s.Name != vip || s.Ring == plane.NoRing {
+			continue
+		}
+		all, err := p.Weights(s.Ring)
+		if err != nil {
+			w.Fatal(err)
+		}
+		for j, weight := range all {
+			if b, err := p.Backend(uint16(j)); err == nil && 0 < weight && weight <= 100 { // more: it drains
+				out[b.Name[1]-'1'] = int(weight)
+			}
+		}
 	}
 	return out
 }
@@ -256,14 +276,11 @@ func (w *vipWorld) become(b1, b2, b3 int) {
 	w.Helper()
 	want := [3]int{b1, b2, b3}
 	w.eventually(fmt.Sprint("weights ", want), func() bool {
-		return !slices.ContainsFunc(w.vips(), func(v vipSaid) bool { return v.Name == "www" && v.weights() != want })
+		return w.weights("www/ipv4") == want && w.weights("www/ipv6") == want
 	})
 }
 
-// memory are sums of what the dataplane holds and a restart must not touch:
-// rings and weights, words of services with their generations, records and the
-// table of VIPs.
-func (w *vipWorld) memory() string {
+func (w *vipWorld) plane() *plane.Plane {
 	w.Helper()
 	found, err := filepath.Glob(filepath.Join(pinsOf(w, w.ns), "maps", "lb*"))
 	if err != nil || len(found) != 1 {
@@ -273,6 +290,15 @@ func (w *vipWorld) memory() string {
 	if err != nil {
 		w.Fatal(err)
 	}
+	return p
+}
+
+// memory are sums of what the dataplane holds and a restart must not touch:
+// rings and weights, words of services with their generations, records and the
+// table of VIPs.
+func (w *vipWorld) memory() string {
+	w.Helper()
+	p := w.plane()
 	defer p.Close()
 	sums := []uint64{p.Sum(w.seed)}
 	for i := range uint16(p.Capacity().Rings) {
@@ -285,4 +311,13 @@ func (w *vipWorld) memory() string {
 func (w *vipWorld) step(what string) {
 	w.Helper()
 	w.Logf("%5.1fs: %s", time.Since(w.began).Seconds(), what)
+}
+
+func readFile(t *testing.T, name string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
 }
