@@ -90,7 +90,7 @@ func (w *vipWorld) talk(n int, hosts ...string) *lasting {
 
 // echoing opens a connection and returns what sends the next number over it.
 func (w *vipWorld) echoing(address string) (ask func() (string, error), close func(), err error) {
-	conn, err := dialFrom(w.client, answerTime, address)
+	conn, err := dialFrom(w.client, unanswered, address)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -98,7 +98,7 @@ func (w *vipWorld) echoing(address string) (ask func() (string, error), close fu
 	return func() (string, error) {
 		next++
 		buf := make([]byte, 10)
-		if err := conn.SetDeadline(time.Now().Add(answerTime)); err != nil {
+		if err := conn.SetDeadline(time.Now().Add(unanswered)); err != nil {
 			return "", err
 		}
 		if _, err := conn.Write(binary.BigEndian.AppendUint64(nil, next)); err != nil {
@@ -116,13 +116,13 @@ func (w *vipWorld) echoing(address string) (ask func() (string, error), close fu
 
 // requesting opens a connection and returns what makes the next request on it.
 func (w *vipWorld) requesting(address string) (ask func() (string, error), close func(), err error) {
-	conn, err := dialFrom(w.client, answerTime, address)
+	conn, err := dialFrom(w.client, unanswered, address)
 	if err != nil {
 		return nil, nil, err
 	}
 	answers := bufio.NewReader(conn)
 	return func() (string, error) {
-		if err := conn.SetDeadline(time.Now().Add(answerTime)); err != nil {
+		if err := conn.SetDeadline(time.Now().Add(unanswered)); err != nil {
 			return "", err
 		}
 		if _, err := fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: www\r\n\r\n"); err != nil {

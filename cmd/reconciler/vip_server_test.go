@@ -203,5 +203,5 @@ func decapsulator() asm.Instructions {
 	)
 }
 
-// answerTime bounds what is waited for on a connection that works.
-const answerTime = 15 * time.Second
+// unanswered bounds what is waited for on a connection that works.
+const unanswered = 15 * time.Second
