@@ -58,6 +58,14 @@ func TestMaxChurn(t *testing.T) {
 		"those that come back are not judged": {func(b *bench) {
 			b.hold("a=10 b=10", "c=down d=down e=down f=down g=down h=down i=down j=down")
 		}, 250, 10, ""},
+		"a command that runs once is judged": {func(b *bench) {
+			b.facts.Health, b.facts.Ramps = nil, nil
+			disable("abcde")(b)
+		}, 250, 10, "more than max-churn"},
+		"what a killed process began goes on": {func(b *bench) {
+			b.facts.Ramps = nil
+			b.hold("a=10 b=10 c=10 d=10", "")
+		}, 250, 10, ""},
 		"the first ring moves nothing": {func(b *bench) { b.hold("", "") }, 10, 10, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

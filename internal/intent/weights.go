@@ -186,6 +186,9 @@ func (b *balancing) vip(o resource.Object) {
 	}
 	v.Shares, v.Flush = nil, nil
 	known := false
+	// The first decision of a process goes on with what the last one began: its
+	// backends that are up and not in the ring were on their way.
+	goesOn, serves := b.Ramps == nil && b.Health != nil, weightsOf(was.Shares)
 	causes := make(map[string]cause, len(all))
 	for i := range all {
 		w := &all[i]
@@ -198,6 +201,9 @@ func (b *balancing) vip(o resource.Object) {
 		}
 		if b.has(v.Shares, w.Backend) {
 			continue // in two pools, and served by the first one
+		}
+		if goesOn && w.Effective > 0 && serves[w.Backend] == 0 {
+			w.cause = event
 		}
 		causes[w.Backend] = w.cause
 		if w.Effective == 0 {
@@ -299,7 +305,7 @@ func (b *balancing) weigh(v resource.VIP, pool resource.Pool, m resource.Member)
 		w.fresh = b.heldAs(k) == resource.HealthUnknown
 		return w
 	case h.State == resource.HealthDown:
-		w.Why, w.flush = said(h), v.FlushOnDown
+		w.Why, w.flush = said(h), v.FlushOnDown || datagrams(v)
 	default:
 		w.Why = said(h)
 	}
@@ -309,11 +315,17 @@ func (b *balancing) weigh(v resource.VIP, pool resource.Pool, m resource.Member)
 	return w
 }
 
+// datagrams reports a VIP of UDP alone. Its flows have no beginning that shows:
+// for a while new ones would go to a backend that is down, if it kept any.
+func datagrams(v resource.VIP) bool {
+	return len(v.Ports) > 0 && !slices.ContainsFunc(v.Ports, func(p resource.ServicePort) bool { return p.Protocol != "udp" })
+}
+
 // joins tells a backend that comes up again from one that serves because YAML
 // says so: the dataplane still holds the former as down.
 func (b *balancing) joins(k resource.Key) cause {
-	if b.heldAs(k) == resource.HealthDown || b.Ramps == nil {
-		return event // the first decision goes on with what the last process began
+	if b.heldAs(k) == resource.HealthDown {
+		return event
 	}
 	return asked
 }
