@@ -94,7 +94,7 @@ func (b *bench) rounds(l load) int {
 }
 
 func names() []string {
-	return []string{"create", "noop", "remove", "change", "foreign", "daemon", "packet", "attach", "deploy", "lookback", "ring", "vips"}
+	return []string{"create", "noop", "remove", "change", "foreign", "daemon", "packet", "attach", "deploy", "lookback", "ring", "balancer", "vips"}
 }
 
 func (b *bench) measure(ctx context.Context, name string) error {
@@ -121,6 +121,8 @@ func (b *bench) measure(ctx context.Context, name string) error {
 		return b.packet(ctx)
 	case "ring":
 		return b.rings()
+	case "balancer":
+		return b.balancer(ctx)
 	case "vips":
 		return b.vips(ctx)
 	}
