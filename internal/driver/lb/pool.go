@@ -19,8 +19,7 @@ type pool struct {
 	// reused is set once a buffer holds something else than when the batch
 	// began.
 	reused bool
-	known  map[uint16]ring // what was read
-	names  []bool          // backends that are named; nil before the first need
+	names  []bool // backends that are named; nil before the first need
 }
 
 func newPool(v *view) *pool {
