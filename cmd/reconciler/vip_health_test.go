@@ -55,11 +55,11 @@ const (
 
 // lost takes a backend away and wants new connections to fail for no longer
 // than checks need to see it, and none once the ring is without it.
-func (w *vipWorld) lost(a *asking, need time.Duration, take func(), b1, b2, b3 int, left ...string) {
+func (w *vipWorld) lost(a *asking, need time.Duration, take func(), ring [3]int, left ...string) {
 	w.Helper()
 	begun := time.Now()
 	take()
-	w.become(b1, b2, b3)
+	w.become(ring[0], ring[1], ring[2])
 	seen := time.Now()
 	if took := seen.Sub(begun); took > need+slack {
 		w.Errorf("it took %v to see that a backend is gone, and the checks need %v", took, need)
@@ -140,12 +140,12 @@ func TestVIPHealth(t *testing.T) {
 	w.more(a, 60, time.Now(), all...)
 
 	w.step("the servers of b2 are killed")
-	w.lost(a, hearing, w.backends[1].die, 100, 0, 100, "b1", "b3")
+	w.lost(a, hearing, w.backends[1].die, [3]int{100, 0, 100}, "b1", "b3")
 	w.step("they are back")
 	w.backends[1].serve()
 	w.rises()
 	w.step("the link of b3 is down")
-	w.lost(a, silence+hearing, func() { w.ns.IP("link", "set", "l3", "down") }, 100, 100, 0, "b1", "b2")
+	w.lost(a, silence+hearing, func() { w.ns.IP("link", "set", "l3", "down") }, [3]int{100, 100, 0}, "b1", "b2")
 	w.step("and up")
 	w.ns.IP("link", "set", "l3", "up")
 	w.become(100, 100, 100)
