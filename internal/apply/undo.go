@@ -58,8 +58,8 @@ func (u *recorder) record(k resource.Key) {
 	u.undo.Objects = append(u.undo.Objects, f)
 }
 
-// recordHeirs records the links whose MTU the kernel makes smaller with that of
-// one below. A MAC address that it passes on comes back in the same way.
+// recordHeirs records the links above to which the kernel passes a change on: it
+// makes an MTU smaller there, and what the MAC address was nobody else says.
 func (u *recorder) recordHeirs(op diff.Op) {
 	from, ok := op.From.(resource.Link)
 	to, changed := op.To.(resource.Link)
@@ -67,7 +67,7 @@ func (u *recorder) recordHeirs(op diff.Op) {
 		return
 	}
 	for _, h := range from.Heirs(to, u.have.Objects) {
-		if h.From.MTU != h.To.MTU {
+		if h.From.MTU != h.To.MTU || h.From.MAC != h.To.MAC {
 			u.record(h.From.Key())
 		}
 	}
