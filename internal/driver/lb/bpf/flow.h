@@ -56,33 +56,42 @@ static __always_inline void remember(const struct moved *m, __u16 backend, __u64
 	stats->table_inserts++;
 }
 
+// former_owner is whom a slot belonged to before it moved; whom it does now, if
+// that was nobody.
+static __always_inline __u16 former_owner(const struct moved *m, struct service_stats *stats)
+{
+	__u16 former = NO_BACKEND;
+
+	if (m->previous != NO_RING)
+		former = slot(m->previous, m->at) & ~MOVED;
+	if (former == NO_BACKEND)
+		return m->newer;
+	stats->previous++;
+	return former;
+}
+
 // owner_moved is the owner of a flow whose slot moved to a new one. It is
 // called, as few slots moved: what is rare must not cost others registers.
 static __noinline __u16 owner_moved(const struct moved *m, __u64 udp_idle, struct service_stats *stats)
 {
-	__u64 now = bpf_ktime_get_ns();
-	__u16 chosen = m->newer, former = NO_BACKEND;
-	struct flow_state *known;
+	struct flow_state *known = NULL;
+	__u16 chosen = m->newer;
+	__u64 now;
 
-	if (m->tcp && m->syn) {
-		remember(m, chosen, now, stats);
-		return chosen;
-	}
-	known = bpf_map_lookup_elem(&lb_flows, &m->flow);
+	if (!m->syn)
+		known = bpf_map_lookup_elem(&lb_flows, &m->flow);
+	if (m->tcp && !m->syn && !known)
+		return former_owner(m, stats);
+	now = bpf_ktime_get_ns();
 	if (known && (m->tcp || now < known->seen + udp_idle)) {
 		if (!m->error)
 			known->seen = now;
 		stats->table_hits++;
 		return known->backend;
 	}
-	if (m->previous != NO_RING && (m->tcp || now < m->opened + udp_idle))
-		former = slot(m->previous, m->at) & ~MOVED;
-	if (former != NO_BACKEND) {
-		stats->previous++;
-		chosen = former;
-	}
-	if (!m->tcp)
-		remember(m, chosen, now, stats);
+	if (!m->syn && now < m->opened + udp_idle)
+		chosen = former_owner(m, stats);
+	remember(m, chosen, now, stats);
 	return chosen;
 }
 
