@@ -279,11 +279,18 @@ func (c *comparison) orderMTU() {
 		if lower == nil {
 			continue
 		}
-		if upper.MTU < op.From.(resource.Link).MTU && !c.bound(op, lower) {
+		if upper.MTU < op.From.(resource.Link).MTU && !c.bound(op, lower) && !goesUpAfter(upper, lower) {
 			c.before[op] = without(c.before[op], lower)
 			c.after(lower, op, false)
 		}
 	}
+}
+
+// goesUpAfter reports a link that the kernel refuses to take up before its lower
+// one, which is down yet. The latter makes its MTU smaller, too.
+func goesUpAfter(upper resource.Link, lower *Op) bool {
+	from, ok := lower.From.(resource.Link)
+	return ok && upper.Follows() && upper.State == resource.Up && from.State != resource.Up
 }
 
 // bound reports a hard rule between two operations.
