@@ -154,6 +154,7 @@ func TestGuestVIPs(t *testing.T) {
 	w.step("b1 drains, and the daemon is killed")
 	w.push("b1: {enabled: true,", "b1: {enabled: false,")
 	w.eventually("no new flows to b1", func() bool { return w.weights("www/ipv4") == [3]int{0, 100, 100} })
+	w.inSync() // what is not confirmed the next start would undo
 	w.end(unix.SIGKILL)
 	before, noted := w.memory(), time.Now()
 	w.start(w.program)
