@@ -62,6 +62,7 @@ func TestVIPTraffic(t *testing.T) {
 	w.unbroken(l, "while b1 and b2 drain", all...)
 
 	w.step("the daemon is killed in the middle of it")
+	w.inSync() // what is not confirmed the next start would undo
 	w.end(unix.SIGKILL)
 	before, noted := w.memory(), time.Now()
 	w.more(a, 20, time.Now(), "b3")
