@@ -31,7 +31,7 @@ func main() {
 	kernel := flag.String("kernel", "6.1", "version of Debian's kernel: 6.1 or 6.12")
 	systemd := flag.Bool("systemd", false, "boot systemd and test the unit under it")
 	run := flag.String("run", "", "pattern of the tests to run; by default all that are for the guest")
-	timeout := flag.Duration("timeout", 8*time.Minute, "for the guest, from power on to power off")
+	timeout := flag.Duration("timeout", 15*time.Minute, "for the guest, from power on to power off")
 	verbose := flag.Bool("v", false, "print all that the guest's console says")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
