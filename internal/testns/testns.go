@@ -182,6 +182,18 @@ func (ns *NS) Do(f func()) {
 	f()
 }
 
+// Stay binds the goroutine to a thread inside the namespace. The thread ends with
+// the goroutine: it is never given back.
+func (ns *NS) Stay() {
+	ns.t.Helper()
+	runtime.LockOSThread()
+	there := ns.open(ns.Path())
+	defer there.Close()
+	if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
+		ns.t.Fatalf("enter namespace %s: %v", ns.Name, err)
+	}
+}
+
 func (ns *NS) open(path string) *os.File {
 	ns.t.Helper()
 	f, err := os.Open(path)

@@ -7,11 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
-
-	"golang.org/x/sys/unix"
 
 	"reconciler/internal/artifact"
 	"reconciler/internal/diff"
@@ -45,7 +42,7 @@ func newBench(t *testing.T, change ...func(*Config)) *bench {
 		// No address of its own: nothing is to come but what a test sends.
 		b.IP("link", "set", name, "addrgenmode", "none", "up")
 	}
-	stay(t, b.Path())
+	b.Stay()
 	id, err := state.Namespace()
 	if err != nil {
 		t.Fatal(err)
@@ -63,21 +60,6 @@ func newBench(t *testing.T, change ...func(*Config)) *bench {
 		os.RemoveAll(b.d.pins.Dir()) // unlink works on pins as on files
 	})
 	return b
-}
-
-// stay binds the test to a thread in a network namespace. The thread ends with
-// the goroutine: it is never given back.
-func stay(t *testing.T, path string) {
-	t.Helper()
-	runtime.LockOSThread()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if err := unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // object is a program of an object file.

@@ -3,13 +3,9 @@ package lb
 import (
 	"context"
 	"net/netip"
-	"os"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"reconciler/internal/apply"
 	"reconciler/internal/diff"
@@ -44,7 +40,7 @@ func newNet(t *testing.T) *bench {
 	b.IP("addr", "add", "2001:db8::1/64", "dev", "up0", "nodad")
 	b.far.IP("addr", "add", "192.0.2.2/24", "dev", "far0")
 	b.far.IP("addr", "add", "2001:db8::2/64", "dev", "far0", "nodad")
-	stay(t, b.Path())
+	b.Stay()
 	id, err := state.Namespace()
 	if err != nil {
 		t.Fatal(err)
@@ -60,21 +56,6 @@ func newNet(t *testing.T) *bench {
 		}
 	})
 	return b
-}
-
-// stay binds the test to a thread in a network namespace. The thread ends with
-// the goroutine: it is never given back.
-func stay(t *testing.T, path string) {
-	t.Helper()
-	runtime.LockOSThread()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if err := unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // eventually waits for what the kernel does by itself.

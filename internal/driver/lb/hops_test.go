@@ -44,9 +44,8 @@ func (b *bench) listen() func(resource.Key) bool {
 	b.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	keys, done := make(chan []resource.Key, 1024), make(chan error, 1)
-	path := b.Path()
 	go func() {
-		stay(b.t, path)
+		b.Stay()
 		done <- b.d.Watch(ctx, func(k ...resource.Key) { keys <- k })
 	}()
 	b.t.Cleanup(func() {
