@@ -169,7 +169,7 @@ func declaredMembers(v resource.VIP, have, want *resource.Set) []doctor.Member {
 	out := []doctor.Member{}
 	for _, pool := range v.Pools {
 		for _, m := range pool.Members {
-			k := resource.Key{Driver: resource.LBDriver, Kind: resource.KindBackend, Name: m.Backend}
+			k := resource.BackendNamed(m.Backend)
 			declared, _ := want.Get(k)
 			held, _ := have.Get(k)
 			b, _ := declared.Resource.(resource.Backend)

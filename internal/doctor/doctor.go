@@ -152,7 +152,7 @@ func (f Facts) link(name string) (resource.Link, bool) {
 // serving are the records of the backends in the ring.
 func (f Facts) serving() (out []resource.Backend) {
 	for _, s := range f.VIP.Shares {
-		o, _ := f.Have.Get(resource.Key{Driver: resource.LBDriver, Kind: resource.KindBackend, Name: s.Backend})
+		o, _ := f.Have.Get(resource.BackendNamed(s.Backend))
 		if b, ok := o.Resource.(resource.Backend); ok {
 			out = append(out, b)
 		}

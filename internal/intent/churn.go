@@ -31,7 +31,7 @@ func (b *balancing) guard(k resource.Key, v *resource.VIP, was resource.VIP, cau
 // them no longer.
 func (b *balancing) keepServing(v resource.VIP) {
 	for _, s := range v.Shares {
-		k := resource.Key{Driver: resource.LBDriver, Kind: resource.KindBackend, Name: s.Backend}
+		k := resource.BackendNamed(s.Backend)
 		if o, ok := b.have.Get(k); ok && !b.out.Want.Has(k) {
 			b.out.Want.Put(kept(o))
 		}
@@ -151,7 +151,7 @@ func (b *balancing) rings() *rings {
 		size = int(o.Resource.(resource.Balancer).RingSize)
 	}
 	return &rings{size: size, address: func(name string) netip.Addr {
-		k := resource.Key{Driver: resource.LBDriver, Kind: resource.KindBackend, Name: name}
+		k := resource.BackendNamed(name)
 		for _, s := range []*resource.Set{b.want, b.have} {
 			if o, ok := s.Get(k); ok {
 				return o.Resource.(resource.Backend).Address

@@ -9,7 +9,7 @@ func KeepDrains(want, have *resource.Set, now Instant) (*resource.Set, Instant) 
 	out, next := want, Never
 	have.Each(func(k resource.Key, o resource.Object) bool {
 		d, ok := o.Resource.(resource.Drain)
-		if !ok || Instant(d.Until) <= now || !want.Has(resource.Key{Driver: resource.LBDriver, Kind: resource.KindVIP, Name: d.VIP}) {
+		if !ok || Instant(d.Until) <= now || !want.Has(resource.VIPNamed(d.VIP)) {
 			return true
 		}
 		if out == want {

@@ -274,7 +274,7 @@ func vipState(v resource.VIP, known bool) VIPState {
 
 // weigh is the weight of a member while its pool serves.
 func (b *balancing) weigh(v resource.VIP, pool resource.Pool, m resource.Member) weighed {
-	k := resource.Key{Driver: resource.LBDriver, Kind: resource.KindBackend, Name: m.Backend}
+	k := resource.BackendNamed(m.Backend)
 	w := weighed{Seat: Seat{Backend: m.Backend, Pool: pool.Name, Configured: m.Weight}}
 	o, ok := b.want.Get(k)
 	one, isBackend := o.Resource.(resource.Backend)

@@ -90,8 +90,12 @@ type BackendSeen struct {
 // BackendKey identifies a record by the backend's name, the address and the
 // encapsulation.
 func BackendKey(name string, a netip.Addr, e Encap) Key {
-	return Key{LBDriver, KindBackend, name + "/" + a.String() + "/" + string(e)}
+	return BackendNamed(name + "/" + a.String() + "/" + string(e))
 }
+
+// BackendNamed is the key of a record by its whole name, as members and shares of
+// VIPs have it.
+func BackendNamed(name string) Key { return Key{LBDriver, KindBackend, name} }
 
 // Key identifies the record.
 func (b Backend) Key() Key { return BackendKey(b.Name, b.Address, b.Encap) }

@@ -30,9 +30,9 @@ func (d Drain) Key() Key { return Key{LBDriver, KindDrain, d.VIP} }
 
 // Requires the VIP and what still serves.
 func (d Drain) Requires() []Key {
-	keys := []Key{{LBDriver, KindVIP, d.VIP}}
+	keys := []Key{VIPNamed(d.VIP)}
 	for _, b := range d.Backends {
-		keys = append(keys, Key{LBDriver, KindBackend, b})
+		keys = append(keys, BackendNamed(b))
 	}
 	return keys
 }

@@ -115,7 +115,10 @@ type VIPSeen struct {
 }
 
 // VIPKey identifies the service of one family.
-func VIPKey(name string, f Family) Key { return Key{LBDriver, KindVIP, name + "/" + string(f)} }
+func VIPKey(name string, f Family) Key { return VIPNamed(name + "/" + string(f)) }
+
+// VIPNamed is the key of a service by its whole name.
+func VIPNamed(name string) Key { return Key{LBDriver, KindVIP, name} }
 
 // Key identifies the service.
 func (v VIP) Key() Key { return VIPKey(v.Name, v.Family) }
@@ -125,7 +128,7 @@ func (v VIP) Requires() []Key {
 	keys := make([]Key, 0, 1+len(v.Shares))
 	keys = append(keys, BalancerKey())
 	for _, s := range v.Shares {
-		keys = append(keys, Key{LBDriver, KindBackend, s.Backend})
+		keys = append(keys, BackendNamed(s.Backend))
 	}
 	return keys
 }

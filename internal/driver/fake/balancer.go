@@ -88,7 +88,7 @@ func (b *Balancer) turn(v resource.VIP) {
 func (b *Balancer) remove(r resource.Resource) {
 	delete(b.objects, r.Key())
 	if d, ok := r.(resource.Drain); ok {
-		k := resource.Key{Driver: resource.LBDriver, Kind: resource.KindVIP, Name: d.VIP}
+		k := resource.VIPNamed(d.VIP)
 		if v, there := b.objects[k].(resource.VIP); there {
 			v.Seen.Draining = nil
 			b.objects[k] = v

@@ -50,13 +50,9 @@ func (e *explaining) after(k plane.Packet, ops []diff.Op, is driver.Way) (driver
 	return p.way(name, k)
 }
 
-func vipKey(name string) resource.Key {
-	return resource.Key{Driver: resource.LBDriver, Kind: resource.KindVIP, Name: name}
-}
-
 // touches reports that the ring of a VIP, or what keeps flows, will be another.
 func (p prospect) touches(name string) bool {
-	_, vip := p.ops[vipKey(name)]
+	_, vip := p.ops[resource.VIPNamed(name)]
 	_, drain := p.ops[resource.Drain{VIP: name}.Key()]
 	return vip || drain || p.resized()
 }
@@ -192,7 +188,7 @@ type nextSlot struct {
 }
 
 func (p prospect) slot(c *change, name string, s plane.Service, k plane.Packet) (nextSlot, error) {
-	op := p.ops[vipKey(name)]
+	op := p.ops[resource.VIPNamed(name)]
 	to, changes := op.To.(resource.VIP)
 	sticky := s.Sticky
 	if changes {
@@ -295,7 +291,7 @@ func (p prospect) chosen(n nextSlot, backend uint16, why plane.Why) driver.Choic
 	}
 	name := n.names(backend)
 	c := driver.Choice{Backend: name, Why: reasons[why]}
-	_, changes := p.ops[resource.Key{Driver: resource.LBDriver, Kind: resource.KindBackend, Name: name}]
+	_, changes := p.ops[resource.BackendNamed(name)]
 	if p.v != nil && !changes {
 		i, ok := p.v.indexes[name]
 		is, err := p.v.Backend(i)
