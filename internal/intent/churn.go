@@ -2,11 +2,9 @@ package intent
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
-	"reconciler/internal/maglev"
 	"reconciler/internal/resource"
 )
 
@@ -104,9 +102,9 @@ func (b *balancing) limit(k resource.Key, v *resource.VIP, base []resource.Share
 		b.waits(k, due)
 		return
 	}
-	r := b.rings()
-	c := r.churn(base, v.Shares)
-	if within(c, v.MaxChurn.Limit) {
+	w := b.walkFrom(base, v.MaxChurn.Limit)
+	c := w.churn(v.Shares)
+	if w.within(c) {
 		return
 	}
 	if v.MaxChurn.Step == 0 {
@@ -115,7 +113,7 @@ func (b *balancing) limit(k resource.Key, v *resource.VIP, base []resource.Share
 			percent(c.Moved, c.Slots), percent(int(v.MaxChurn.Limit), 1000))
 		return
 	}
-	v.Shares = r.step(base, v.Shares, v.MaxChurn.Limit)
+	v.Shares = w.toward(v.Shares)
 	b.waits(k, b.Now.At.Add(v.MaxChurn.Step))
 }
 
@@ -133,115 +131,4 @@ func (b *balancing) waits(k resource.Key, due Instant) {
 	b.out.Steps[k], b.out.Next = due, Earliest(b.out.Next, due)
 }
 
-func within(c maglev.Churn, permille uint16) bool { return 1000*c.Moved <= int(permille)*c.Slots }
-
 func percent(n, of int) string { return fmt.Sprintf("%.1f %%", 100*float64(n)/float64(of)) }
-
-// rings builds rings to compare them.
-type rings struct {
-	size    int
-	address func(backend string) netip.Addr
-	builder maglev.Builder
-}
-
-// rings are of the size that the balancer has.
-func (b *balancing) rings() *rings {
-	size := maglev.MaxSize
-	if o, ok := b.want.Get(resource.BalancerKey()); ok {
-		size = int(o.Resource.(resource.Balancer).RingSize)
-	}
-	return &rings{size: size, address: func(name string) netip.Addr {
-		k := resource.BackendNamed(name)
-		for _, s := range []*resource.Set{b.want, b.have} {
-			if o, ok := s.Get(k); ok {
-				return o.Resource.(resource.Backend).Address
-			}
-		}
-		return netip.Addr{}
-	}}
-}
-
-// churn compares the rings of two lists of shares.
-func (r *rings) churn(before, after []resource.Share) maglev.Churn {
-	ids := make(map[string]uint16)
-	return maglev.Compare(r.ring(before, ids), r.ring(after, ids))
-}
-
-// ring is empty where it cannot be built; the driver says why.
-func (r *rings) ring(shares []resource.Share, ids map[string]uint16) []uint16 {
-	members := make([]maglev.Member, len(shares))
-	for i, s := range shares {
-		if _, known := ids[s.Backend]; !known {
-			ids[s.Backend] = uint16(len(ids))
-		}
-		members[i] = maglev.Member{Address: r.address(s.Backend), Weight: uint16(s.Weight), ID: ids[s.Backend]}
-	}
-	ring := make([]uint16, r.size)
-	if err := r.builder.Build(ring, members); err != nil {
-		return nil
-	}
-	return ring
-}
-
-// step goes from one list of shares towards another one, as far as a limit lets
-// it: one backend after the other, the last of them in part. It goes on by one
-// at the least, as a limit below that would hold for ever.
-func (r *rings) step(from, to []resource.Share, limit uint16) []resource.Share {
-	at, next := weightsOf(from), weightsOf(to)
-	begun := false
-	for _, backend := range changed(at, next) {
-		was := at[backend]
-		at[backend] = next[backend]
-		if within(r.churn(from, sharesOf(at)), limit) {
-			begun = true
-			continue
-		}
-		at[backend] = r.part(from, at, backend, was, limit, !begun)
-		break
-	}
-	return sharesOf(at)
-}
-
-// part is how far one backend may go from the weight that it had.
-func (r *rings) part(from []resource.Share, at map[string]uint8, backend string, was uint8, limit uint16, must bool) uint8 {
-	to := int(at[backend])
-	best := int(was)
-	low, high := 1, max(to, best)-min(to, best) // how many steps of weight
-	if must {
-		best = toward(int(was), to, 1)
-	}
-	for low <= high {
-		mid := (low + high) / 2
-		at[backend] = uint8(toward(int(was), to, mid))
-		if within(r.churn(from, sharesOf(at)), limit) {
-			best, low = int(at[backend]), mid+1
-		} else {
-			high = mid - 1
-		}
-	}
-	return uint8(best)
-}
-
-func toward(from, to, steps int) int {
-	if to < from {
-		return from - steps
-	}
-	return from + steps
-}
-
-// changed lists the backends that differ, by name.
-func changed(a, b map[string]uint8) []string {
-	var out []string
-	for k, w := range a {
-		if b[k] != w {
-			out = append(out, k)
-		}
-	}
-	for k := range b {
-		if _, had := a[k]; !had {
-			out = append(out, k)
-		}
-	}
-	slices.Sort(out)
-	return out
-}

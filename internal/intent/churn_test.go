@@ -90,14 +90,15 @@ func TestMaxChurnInSteps(t *testing.T) {
 	for i := range 6 {
 		b.backends[i].Disabled = true
 	}
-	began, r := b.facts.Now.At, (&balancing{want: b.want(), have: b.held}).rings()
+	began := b.facts.Now.At
 	steps := 0
 	for round := range 20 {
 		was := b.balance()
 		held, _ := b.held.Get(b.vip.Key())
 		next, _ := was.Want.Get(b.vip.Key())
 		from, to := held.Resource.(resource.VIP).Shares, next.Resource.(resource.VIP).Shares
-		if c := r.churn(from, to); !within(c, 200) {
+		r := (&balancing{want: b.want(), have: b.held}).walkFrom(from, 200)
+		if c := r.churn(to); !r.within(c) {
 			t.Fatalf("step %d moves %d of %d slots, more than a fifth", round, c.Moved, c.Slots)
 		} else if c.Moved > 0 {
 			steps++
