@@ -65,7 +65,7 @@ func (l *loop) weighAnew(bound, have *resource.Set, now intent.Moment) decided {
 	l.tellVIPs(d.States)
 	b.shown.tell(d)
 	out, drained := intent.KeepDrains(d.Want, have, now.At)
-	a := intent.Announce(out, have, d.States, b.announced, l.withdrawn(now), now.At)
+	a := intent.Announce(out, have, d.States, b.announced, l.withdrawn(), now.At)
 	b.announced = a.Memory
 	reasons := a.Reasons
 	maps.Copy(reasons, d.Reasons)

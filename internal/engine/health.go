@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -55,12 +54,15 @@ func targets(want, have *resource.Set) []health.Target {
 	return out
 }
 
+// stateOf and wasOf turn states of targets into those of backends and back: their
+// words are the same.
+func stateOf(s health.State) resource.HealthState { return resource.HealthState(s.String()) }
+
 func wasOf(s resource.HealthState) health.State {
-	switch s {
-	case resource.HealthUp:
-		return health.Up
-	case resource.HealthDown:
-		return health.Down
+	for _, state := range health.States() {
+		if stateOf(state) == s {
+			return state
+		}
 	}
 	return health.Unknown
 }
@@ -102,8 +104,7 @@ func statuses(text string) (set health.StatusSet) {
 	return set
 }
 
-// facts are what is known of each record, by the clock of the loop; and what
-// changed since they were asked for last.
+// facts are what is known of each record; nil where nobody asks.
 func (b *balance) facts(want *resource.Set) map[resource.Key]intent.Health {
 	if b.health == (nobody{}) {
 		return nil
@@ -116,22 +117,12 @@ func (b *balance) facts(want *resource.Set) map[resource.Key]intent.Health {
 	want.Each(func(k resource.Key, o resource.Object) bool {
 		if one, ok := o.Resource.(resource.Backend); ok {
 			if s, asked := byID[targetID(one)]; asked {
-				out[k] = intent.Health{State: stateOf(s.State), Since: intent.Instant(s.Since.Mono), Why: why(s)}
+				out[k] = intent.Health{State: stateOf(s.State), Why: why(s)}
 			}
 		}
 		return true
 	})
 	return out
-}
-
-func stateOf(s health.State) resource.HealthState {
-	switch s {
-	case health.Up:
-		return resource.HealthUp
-	case health.Down:
-		return resource.HealthDown
-	}
-	return resource.HealthUnknown
 }
 
 func why(s health.Status) string {
@@ -189,16 +180,17 @@ func NewHealthMetrics(reg prometheus.Registerer) *HealthMetrics {
 			Name: prefix + "health_transitions_total", Help: "Changes of the state of backends.",
 		}, []string{"from", "to"}),
 	}
-	states := []health.State{health.Unknown, health.Up, health.Down}
 	for _, t := range health.Types() {
 		m.duration.WithLabelValues(t.String())
 		for _, c := range health.Codes() {
 			m.probes.WithLabelValues(t.String(), c.String())
 		}
 	}
-	for _, from := range states {
-		for _, to := range slices.DeleteFunc(slices.Clone(states), func(s health.State) bool { return s == from || s == health.Unknown }) {
-			m.transitions.WithLabelValues(from.String(), to.String())
+	for _, from := range health.States() {
+		for _, to := range []health.State{health.Up, health.Down} {
+			if from != to {
+				m.transitions.WithLabelValues(from.String(), to.String())
+			}
 		}
 	}
 	reg.MustRegister(m.probes, m.duration, m.transitions)

@@ -245,7 +245,7 @@ func (l *loop) orders(now intent.Moment) []intent.Order {
 }
 
 // withdrawn reports that the host drains: nothing is announced.
-func (l *loop) withdrawn(intent.Moment) bool {
+func (l *loop) withdrawn() bool {
 	return slices.ContainsFunc(l.ledger.Overrides, func(o diskOverride) bool { return o.Kind == OverHost })
 }
 

@@ -33,18 +33,6 @@ type Override struct {
 	Until   time.Time // of the day, for people; who has it drops it then
 }
 
-// Order is a wish of a person to drain the backends that have all of some
-// labels.
-type Order struct {
-	Select []resource.Label
-	resource.DrainOrder
-}
-
-// Selects reports that a backend has all of its labels.
-func (o Order) Selects(b resource.Backend) bool {
-	return len(o.Select) > 0 && !slices.ContainsFunc(o.Select, func(l resource.Label) bool { return !slices.Contains(b.Labels, l) })
-}
-
 func (o Override) said() string {
 	text := "by hand until " + o.Until.Format(time.TimeOnly)
 	if o.Reason != "" {

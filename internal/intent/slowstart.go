@@ -29,18 +29,18 @@ const rampSteps = 10
 // ramp is the weight of a backend that serves: all of it, or as much as its slow
 // start lets it have by now; and whether that has to do with it. A backend of a
 // VIP that had none has nobody to take it slowly for.
-func (b *balancing) ramp(vip resource.Key, was resource.VIP, there bool, w weighed, slow time.Duration) (uint8, bool) {
+func (b *balancing) ramp(vip resource.Key, was resource.VIP, w weighed) (uint8, bool) {
 	at := Seated{vip, w.Backend}
 	r, known := b.Ramps[at]
 	if !known {
-		r = b.begin(was, there, w)
+		r = b.begin(was, w)
 	}
 	full := w.Effective
-	if slow <= 0 || r.From >= full {
+	if w.slow <= 0 || r.From >= full {
 		r.Over = true
 	}
 	if !r.Over {
-		step := slow / rampSteps
+		step := w.slow / rampSteps
 		done := int(b.Now.At.Sub(r.Since) / max(step, 1))
 		if done < rampSteps {
 			b.out.Next = Earliest(b.out.Next, r.Since.Add(time.Duration(done+1)*step))
@@ -56,12 +56,10 @@ func (b *balancing) ramp(vip resource.Key, was resource.VIP, there bool, w weigh
 // begin is the slow start of a backend that comes back; one that the dataplane is
 // in the middle of goes on from there. One that was never heard of before has
 // nothing to recover from, and where nobody goes on to decide none ever ends.
-func (b *balancing) begin(was resource.VIP, there bool, w weighed) Ramp {
+func (b *balancing) begin(was resource.VIP, w weighed) Ramp {
 	have := weightsOf(was.Shares)[w.Backend]
 	switch {
-	case !there, len(was.Shares) == 0, w.fresh:
-		return Ramp{Over: true}
-	case have == 0 && b.once():
+	case len(was.Shares) == 0, w.fresh, have == 0 && b.once():
 		return Ramp{Over: true}
 	case have == 0:
 		return Ramp{From: max(1, w.Effective/rampSteps), Since: b.Now.At}
@@ -73,8 +71,3 @@ func (b *balancing) begin(was resource.VIP, there bool, w weighed) Ramp {
 
 // once tells a command that decides a single time.
 func (b *balancing) once() bool { return b.Health == nil && b.Ramps == nil }
-
-// stops forgets the slow start of what does not serve.
-func (b *balancing) stops(vip resource.Key, backend string) {
-	delete(b.out.Ramps, Seated{vip, backend})
-}

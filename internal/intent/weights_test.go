@@ -47,7 +47,7 @@ func (b *bench) member(i int, weight uint8) resource.Member {
 func (b *bench) say(words string) {
 	for _, w := range strings.Fields(words) {
 		name, state, _ := strings.Cut(w, "=")
-		b.facts.Health[b.key(name)] = Health{State: resource.HealthState(state), Since: at(time.Minute)}
+		b.facts.Health[b.key(name)] = Health{State: resource.HealthState(state)}
 	}
 }
 
