@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 
@@ -24,29 +22,11 @@ const (
 // many addresses differs: a copy of this program runs under strace. What the
 // raw client sends before is the positive control.
 func (b *bench) change(ctx context.Context) error {
-	dir, err := os.MkdirTemp("", "reconciler-bench-")
+	text, err := b.underStrace(ctx, "-one-change", "-yy", "-v", "-s", "100000000", "-e", "trace=socket,sendto,sendmsg,sendmmsg,write,writev")
 	if err != nil {
-		return err
+		return fmt.Errorf("count requests: %w", err)
 	}
-	defer os.RemoveAll(dir)
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	trace := filepath.Join(dir, "trace")
-	args := []string{"-f", "-yy", "-v", "-xx", "-s", "100000000", "-o", trace,
-		"-e", "trace=socket,sendto,sendmsg,sendmmsg,write,writev", self, "-one-change"}
-	if b.quick {
-		args = append(args, "-quick")
-	}
-	if out, err := exec.CommandContext(ctx, "strace", args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("count requests: strace: %w: %s", err, out)
-	}
-	text, err := os.ReadFile(trace)
-	if err != nil {
-		return err
-	}
-	control, repair, err := countRequests(string(text))
+	control, repair, err := countRequests(text)
 	if err != nil {
 		return fmt.Errorf("count requests: %w", err)
 	}

@@ -3,9 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 
@@ -23,28 +20,11 @@ var parts = []string{"full sync", "no-op reconcile", "one backend changed", "end
 // vipCalls counts the system calls of a sync, of a cycle without a change and of
 // one with one: a copy of this program runs under strace.
 func (b *bench) vipCalls(ctx context.Context, s service) error {
-	dir, err := os.MkdirTemp("", "reconciler-bench-")
+	text, err := b.underStrace(ctx, "-traced-vips", "-s", "64", "-e", "trace="+traced)
 	if err != nil {
-		return err
+		return fmt.Errorf("count system calls: %w", err)
 	}
-	defer os.RemoveAll(dir)
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	trace := filepath.Join(dir, "trace")
-	args := []string{"-f", "-qq", "-xx", "-s", "64", "-o", trace, "-e", "trace=" + traced, self, "-traced-vips"}
-	if b.quick {
-		args = append(args, "-quick")
-	}
-	if out, err := exec.CommandContext(ctx, "strace", args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("count system calls: strace: %w: %s", err, out)
-	}
-	text, err := os.ReadFile(trace)
-	if err != nil {
-		return err
-	}
-	all, mutating := countCalls(string(text))
+	all, mutating := countCalls(text)
 	for i, part := range parts[:len(parts)-1] {
 		r := row{load: s.name(), measure: "system calls of " + part, value: fmt.Sprintf("%d, %d bpf() that change", all[i], mutating[i])}
 		if part == "no-op reconcile" {
