@@ -68,7 +68,7 @@ struct service {
 		};
 	};
 	__u64 opened; // ns, CLOCK_MONOTONIC: when slots moved
-	__u64 until;
+	__u64 until;  // ns, CLOCK_BOOTTIME: for who closes the window; no program looks at it
 	__u64 unused;
 };
 
@@ -138,7 +138,7 @@ struct service_stats {
 struct backend_stats {
 	__u64 packets, bytes;
 	__u64 flows;
-	__u64 failed; // packets: no way there is known, or no room for the outer header
+	__u64 failed; // packets: no way there is known
 };
 
 // why a packet to a VIP ended otherwise than at a backend; counted.
