@@ -19,7 +19,7 @@ import (
 //	lets-first soft  what a side effect would take, but is to change anyway, changes before it (effects.go)
 //	mtu        soft  MTU grows lower links first and shrinks upper links first
 //	kinds      soft  sysctl, links, ports, addresses, neighbours, routes, rules, programs,
-//	                 contents of maps, chains are made in this order; removals come after, in the opposite order: make before break
+//	                 contents of maps, chains, versions, processes are made in this order; removals come after, in the opposite order: make before break
 //
 // Within a kind the order is: what waits for nothing of its kind first, then by
 // key, so that a plan is the same each time and batches are large.
@@ -65,6 +65,14 @@ func makeRank(op *Op) int {
 		return 12
 	case resource.KindChain:
 		return 13
+	case resource.KindRelease, resource.KindJournal:
+		return 14
+	case resource.KindCurrent:
+		return 15
+	case resource.KindDaemon:
+		return 16
+	case resource.KindSelf:
+		return 17 // once all else is as it should be
 	}
 	return 10
 }

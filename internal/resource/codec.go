@@ -22,6 +22,11 @@ var decoders = map[Kind]func([]byte) (Resource, error){
 	KindBackend:     decode[Backend],
 	KindVIP:         decode[VIP],
 	KindDrain:       decode[Drain],
+	KindDaemon:      decode[Daemon],
+	KindRelease:     decode[Release],
+	KindJournal:     decode[Journal],
+	KindCurrent:     decode[Current],
+	KindSelf:        decode[Self],
 }
 
 func decode[T Resource](b []byte) (Resource, error) {
