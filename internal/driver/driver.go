@@ -69,6 +69,18 @@ type Watcher interface {
 	Watch(ctx context.Context, changed func(...resource.Key)) error
 }
 
+// Freezer is a driver that says what of its dataplane depends on user space.
+type Freezer interface {
+	Freeze() Freeze
+}
+
+// Freeze is the class of a dataplane while nobody writes to it: during a handover, a
+// restart, or after a crash.
+type Freeze struct {
+	Keeps []string // what keeps flowing, in words of a person: "packets through chains"
+	Loses []string // what does not; it needs allow-disruption
+}
+
 // Fault is what is wrong with a resource.
 type Fault struct {
 	Field   string // the attribute, as in YAML; empty for the resource as a whole

@@ -88,8 +88,8 @@ type Daemon struct {
 	RestartOn []string       `json:"restart-on,omitempty"` // programs, by name: another version of one is another process
 	After     []Key          `json:"after,omitempty"`      // what it needs
 
-	// Digest is SHA-256, in hex, over all that only a start can change. It is
-	// known once all that Argv names is there.
+	// Digest is SHA-256, in hex, over all that only a start can change, but for
+	// Release. It is known once all that Argv names is there.
 	Digest string `json:"digest,omitempty"`
 
 	Seen DaemonSeen `json:"seen,omitzero"`
@@ -101,13 +101,13 @@ type DaemonSeen struct {
 	State    DaemonState   `json:"state,omitempty"`
 	PID      int           `json:"pid,omitempty"`
 	Started  time.Duration `json:"started,omitempty"`
-	Ready    time.Duration `json:"ready,omitempty"`  // since when; 0: not yet
-	Ended    time.Duration `json:"ended,omitempty"`  // of one that exited
-	Kill     time.Duration `json:"kill,omitempty"`   // of one that stops: its deadline
-	Reason   string        `json:"reason,omitempty"` // exit status 1, signal: killed
-	Failed   bool          `json:"failed,omitempty"` // it ended otherwise than by status 0
-	Restarts uint32        `json:"restarts,omitempty"`
-	Memory   uint64        `json:"memory,omitempty"` // bytes in use
+	Ready    time.Duration `json:"ready,omitempty"`    // since when; 0: not yet
+	Ended    time.Duration `json:"ended,omitempty"`    // of one that exited
+	Kill     time.Duration `json:"kill,omitempty"`     // of one that stops: its deadline
+	Reason   string        `json:"reason,omitempty"`   // exit status 1, signal: killed
+	Failed   bool          `json:"failed,omitempty"`   // it ended otherwise than by status 0
+	Restarts uint32        `json:"restarts,omitempty"` // starts of this key within Restart.Window, but the first
+	Memory   uint64        `json:"memory,omitempty"`   // bytes in use
 }
 
 // Instance is the daemon's name, and whose it is.
@@ -115,7 +115,13 @@ func (d Daemon) Instance() string { return Instance(d.Name, d.Link) }
 
 // Key identifies a process by all that only a start can change: another one
 // stands beside the former until it takes over.
-func (d Daemon) Key() Key { return Key{DaemonDriver, KindDaemon, loaded(d.Name, d.Link, d.Digest)} }
+func (d Daemon) Key() Key {
+	name := loaded(d.Name, d.Link, d.Digest)
+	if d.Release != "" {
+		name += "@" + d.Release
+	}
+	return Key{DaemonDriver, KindDaemon, name}
+}
 
 // Requires what it needs, and its version.
 func (d Daemon) Requires() []Key {

@@ -91,7 +91,9 @@ const (
 type Current struct {
 	Upgrade string `json:"upgrade"`
 	Root    string `json:"root"`
-	Dir     string `json:"dir,omitempty"` // what latest points to; empty: it is no link to a version
+	// Dir is what latest points to, seen from versions: ../v1.2.3 is one that
+	// somebody put beside them. Empty: there is no such link.
+	Dir string `json:"dir,omitempty"`
 
 	// What deciders go by; the disk knows nothing of it.
 

@@ -39,10 +39,11 @@ func (s Self) Key() Key { return SelfKey(s.Upgrade) }
 // that.
 func (s Self) Requires() []Key { return []Key{CurrentKey(s.Upgrade)} }
 
-// Equal compares the versions.
+// Equal compares the versions, and whether the former one still stands by: to
+// want it no longer is to let it go.
 func (s Self) Equal(o Resource) bool {
 	t, ok := o.(Self)
-	return ok && s.Key() == t.Key() && s.Dir == t.Dir
+	return ok && s.Key() == t.Key() && s.Dir == t.Dir && s.Seen.Standby == t.Seen.Standby
 }
 
 // Fields lists what runs.
