@@ -112,6 +112,8 @@ const (
 	Optional    NoteCode = "optional"     // required: false, and absent
 	Protected   NoteCode = "protected"    // what protection keeps back: no approval lets it go
 	Released    NoteCode = "released"     // managed, never ours, and no longer declared
+	Unfit       NoteCode = "unfit"        // a version that failed, or a process that ended too often
+	Waiting     NoteCode = "waiting"      // goes on by itself: an upgrade that is to show itself
 	TwoManagers NoteCode = "two-managers" // undone by somebody again and again; backed off
 )
 

@@ -155,13 +155,19 @@ func mend(out, have *resource.Set, k resource.Key) bool {
 	return true
 }
 
-// withPolicy keeps what a wanted link says of how to treat it.
+// withPolicy keeps what is wanted of how to treat a link, or the version in use.
 func withPolicy(have, want resource.Resource) resource.Resource {
-	h, isLink := have.(resource.Link)
-	w, wantsLink := want.(resource.Link)
-	if isLink && wantsLink {
-		h.Policy = w.Policy
-		return h
+	switch w := want.(type) {
+	case resource.Link:
+		if h, ok := have.(resource.Link); ok {
+			h.Policy = w.Policy
+			return h
+		}
+	case resource.Current:
+		if h, ok := have.(resource.Current); ok && h.Dir != "" {
+			w.Dir, w.Version = h.Dir, resource.ReleaseVersion(h.Dir)
+			return w
+		}
 	}
 	return have
 }

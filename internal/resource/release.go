@@ -49,6 +49,15 @@ func ReleaseDir(version, sha256 string) string {
 	return version + "-" + sha256[:min(len(sha256), digestInNames)]
 }
 
+// ReleaseVersion is the version that a folder holds, as far as its name tells.
+func ReleaseVersion(dir string) string {
+	dir = dir[strings.LastIndexByte(dir, '/')+1:]
+	if i := len(dir) - digestInNames - 1; i > 0 && dir[i] == '-' {
+		return dir[:i]
+	}
+	return dir
+}
+
 // ReleaseKey identifies a version by its folder.
 func ReleaseKey(upgrade, dir string) Key { return Key{ReleaseDriver, KindRelease, upgrade + "/" + dir} }
 
