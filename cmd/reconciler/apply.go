@@ -113,7 +113,7 @@ func (c *cli) applyLocal(ctx context.Context, o applyOptions, path string) error
 		defer release()
 	}
 	l.fetch(ctx, want)
-	l.planner.Decide = engine.Once{Spares: o.confirm > 0, Released: o.allowChurn}.Decide()
+	l.planner.Decide = engine.Once{Spares: o.confirm > 0, Released: o.allowChurn, Loses: engine.Loses(l.drivers)}.Decide()
 	l.planner.AllowPrune, l.planner.Guard.Again = o.allowPrune, l.heldBefore()
 	planned, err := l.planner.Plan(ctx, want, o.planFile != "")
 	if err != nil {

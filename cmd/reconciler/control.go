@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -44,12 +45,23 @@ func (c *cli) retryCommand() *cobra.Command {
 
 func (c *cli) rollbackCommand() *cobra.Command {
 	var d time.Duration
+	var upgrade string
 	cmd := &cobra.Command{
 		Use: "rollback [REV]", Args: cobra.MaximumNArgs(1),
-		Short: "Pin the host to a former revision for a time (default: the last good one)",
+		Short: "Pin the host to a former revision for a time (default: the last good one), or leave a version of an upgrade",
+		Long: "Pin the host to a former revision for a time (default: the last good one).\n\n" +
+			"With --upgrade NAME the version of that upgrade which is in use is left for the one before it, and not used again\n" +
+			"until YAML names another one, or after retry.",
 	}
 	cmd.Flags().DurationVar(&d, "for", time.Hour, "how long")
+	cmd.Flags().StringVar(&upgrade, "upgrade", "", "the upgrade whose former version is to be used again")
 	return c.passCommand(cmd, func(ctx context.Context, client *api.Client, args []string) (engine.Pass, error) {
+		if upgrade != "" && len(args) > 0 {
+			return engine.Pass{}, exit(exitUsage, errors.New("--upgrade takes no revision"))
+		}
+		if upgrade != "" {
+			return client.RollBackUpgrade(ctx, upgrade)
+		}
 		return client.Rollback(ctx, pathOr(args, ""), d)
 	})
 }

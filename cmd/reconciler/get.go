@@ -31,7 +31,7 @@ func (c *cli) getCommand() *cobra.Command {
 		cmd.AddCommand(c.observing(list, func(have observed.State) error { return c.printObjects(ofKind(have, k.kind), out) }))
 	}
 	cmd.AddCommand(c.getChainsCommand(), c.getProgramsCommand(), c.getMapsCommand(),
-		c.getVIPsCommand(), c.getBackendsCommand(), c.getPoolsCommand())
+		c.getVIPsCommand(), c.getBackendsCommand(), c.getPoolsCommand(), c.getUpgradesCommand(), c.getDaemonsCommand())
 	return cmd
 }
 

@@ -155,7 +155,7 @@ func (c *cli) working(h host, open func(*local) error) (*local, error) {
 	if err := open(l); err != nil {
 		return nil, exit(applyUnreadable, err)
 	}
-	l.planner = engine.Planner{Drivers: l.drivers, Protect: s.protection(), Guard: s.guard(), Decide: engine.Once{}.Decide()}
+	l.planner = engine.Planner{Drivers: l.drivers, Protect: s.protection(), Guard: s.guard(), Decide: engine.Once{Loses: engine.Loses(l.drivers)}.Decide()}
 	return l, nil
 }
 

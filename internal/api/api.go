@@ -25,12 +25,14 @@ type Engine interface {
 	Plan(context.Context) (engine.Planned, error)
 	Observed(context.Context) (observed.State, error)
 	Balance(context.Context) (engine.Balance, error)
+	Upgrades(context.Context) (engine.Upgrades, error)
 
 	Sync(context.Context) (engine.Pass, error)
 	Apply(context.Context, source.Tree) (engine.Pass, error)
 	Suspend(ctx context.Context, d time.Duration, reason string) error
 	Resume(context.Context) error
 	Rollback(ctx context.Context, revision string, d time.Duration) (engine.Pass, error)
+	RollBackUpgrade(ctx context.Context, upgrade string) (engine.Pass, error)
 	Approve(ctx context.Context, revision string) (engine.Pass, error)
 	Retry(context.Context) (engine.Pass, error)
 	Confirm(context.Context) error
@@ -41,6 +43,7 @@ type Engine interface {
 // order is the body of a request to change something.
 type order struct {
 	Revision string   `json:"revision,omitempty"`
+	Upgrade  string   `json:"upgrade,omitempty"` // of a rollback, in place of a revision
 	For      duration `json:"for,omitempty"`
 	Reason   string   `json:"reason,omitempty"`
 

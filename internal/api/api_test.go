@@ -119,6 +119,12 @@ func (e *engineStub) Rollback(_ context.Context, rev string, d time.Duration) (e
 func (e *engineStub) Approve(_ context.Context, rev string) (engine.Pass, error) {
 	return e.pass("approve %s", rev)
 }
+func (e *engineStub) RollBackUpgrade(_ context.Context, upgrade string) (engine.Pass, error) {
+	return e.pass("rollback upgrade %s", upgrade)
+}
+func (e *engineStub) Upgrades(context.Context) (engine.Upgrades, error) {
+	return engine.Upgrades{Upgrades: []engine.UpgradeStatus{{Name: "exporter"}}}, e.err
+}
 func (e *engineStub) Retry(context.Context) (engine.Pass, error) { return e.pass("retry") }
 func (e *engineStub) Suspend(_ context.Context, d time.Duration, reason string) error {
 	e.note("suspend %s %s", d, reason)
@@ -191,6 +197,7 @@ func TestWrites(t *testing.T) {
 		func() error { _, err := c.Sync(ctx); return err },
 		func() error { _, err := c.Apply(ctx, tree); return err },
 		func() error { _, err := c.Rollback(ctx, "abc", time.Hour); return err },
+		func() error { _, err := c.RollBackUpgrade(ctx, "exporter"); return err },
 		func() error { _, err := c.Approve(ctx, "abc"); return err },
 		func() error { _, err := c.Retry(ctx); return err },
 		func() error { return c.Suspend(ctx, time.Minute, "a reason") },
@@ -203,7 +210,7 @@ func TestWrites(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	want := "[sync apply r1 version: 1 rollback abc 1h0m0s approve abc retry suspend 1m0s a reason resume confirm " +
+	want := "[sync apply r1 version: 1 rollback abc 1h0m0s rollback upgrade exporter approve abc retry suspend 1m0s a reason resume confirm " +
 		"drain rack=r12 for 1m0s release drain rack=r12]"
 	if got := e.requests(); got != want {
 		t.Errorf("the engine was asked\n%s, want\n%s", got, want)

@@ -71,6 +71,11 @@ func (c *Client) Balance(ctx context.Context) (engine.Balance, error) {
 	return ask[engine.Balance](ctx, c, http.MethodGet, "balance", nil)
 }
 
+// Upgrades tells how versions and processes are.
+func (c *Client) Upgrades(ctx context.Context) (engine.Upgrades, error) {
+	return ask[engine.Upgrades](ctx, c, http.MethodGet, "upgrades", nil)
+}
+
 // Override has the daemon do something else than its source says, for a time.
 func (c *Client) Override(ctx context.Context, o engine.Override, d time.Duration) (engine.Pass, error) {
 	return ask[engine.Pass](ctx, c, http.MethodPost, "override", order{Override: &o, For: duration(d)})
@@ -102,6 +107,11 @@ func (c *Client) Resume(ctx context.Context) error { return c.order(ctx, "resume
 // Rollback pins the host to a revision for a time.
 func (c *Client) Rollback(ctx context.Context, revision string, d time.Duration) (engine.Pass, error) {
 	return ask[engine.Pass](ctx, c, http.MethodPost, "rollback", order{Revision: revision, For: duration(d)})
+}
+
+// RollBackUpgrade leaves the version of an upgrade for the one before it.
+func (c *Client) RollBackUpgrade(ctx context.Context, upgrade string) (engine.Pass, error) {
+	return ask[engine.Pass](ctx, c, http.MethodPost, "rollback", order{Upgrade: upgrade})
 }
 
 // Approve releases held deletions of a revision.

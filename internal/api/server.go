@@ -76,6 +76,7 @@ func (s *Server) reads(mux *http.ServeMux) {
 	})
 	get("/v1/observed", func(r *http.Request) (any, error) { return e.Observed(r.Context()) })
 	get("/v1/balance", func(r *http.Request) (any, error) { return e.Balance(r.Context()) })
+	get("/v1/upgrades", func(r *http.Request) (any, error) { return e.Upgrades(r.Context()) })
 	readers := make(chan struct{}, maxReaders)
 	mux.HandleFunc("GET /v1/events", func(w http.ResponseWriter, r *http.Request) {
 		select {
@@ -107,6 +108,9 @@ func (s *Server) writes(mux *http.ServeMux) {
 	})
 	post("/v1/resume", func(ctx context.Context, _ order) (any, error) { return struct{}{}, e.Resume(ctx) })
 	post("/v1/rollback", func(ctx context.Context, o order) (any, error) {
+		if o.Upgrade != "" {
+			return e.RollBackUpgrade(ctx, o.Upgrade)
+		}
 		return e.Rollback(ctx, o.Revision, time.Duration(o.For))
 	})
 	post("/v1/approve", func(ctx context.Context, o order) (any, error) { return e.Approve(ctx, o.Revision) })

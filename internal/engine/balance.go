@@ -117,7 +117,7 @@ func (l *loop) because(op diff.Op) string {
 	if v, ok := op.From.(resource.VIP); ok && len(v.Seen.Damage) > 0 {
 		return "" // whatever else there is to say
 	}
-	if why := l.balance.last.reasons[op.Key]; why != "" {
+	if why := cmp.Or(l.balance.last.reasons[op.Key], l.upgrades.because(op)); why != "" {
 		return why
 	}
 	if b, ok := op.From.(resource.Backend); ok && op.Verb != diff.Delete && b.Seen.Moved {
@@ -146,6 +146,8 @@ func (l *loop) turn(ctx context.Context) {
 type Once struct {
 	Spares   bool // what going back would need stays
 	Released bool // guards of VIPs let go
+	// Loses is what stops to flow while nobody writes to the dataplanes.
+	Loses []string
 }
 
 // Decide is Planner.Decide for them: they have no facts of their own, and go by
@@ -160,6 +162,7 @@ func (o Once) Decide() func(*resource.Set, observed.State) (*resource.Set, []dif
 		if o.Spares {
 			out = intent.KeepSpares(out, have.Objects)
 		}
-		return out, gateNotes(want, d.Gated)
+		u := upgradeOnce(out, have.Objects, intent.UpgradeFacts{Now: now, Settled: true, Loses: o.Loses})
+		return u.Want, append(gateNotes(want, d.Gated), u.Notes...)
 	}
 }

@@ -87,6 +87,8 @@ var noteConditions = map[diff.NoteCode]ConditionType{
 	diff.NotYet:      CondUnsupported,
 	diff.Protected:   CondProtected,
 	diff.TwoManagers: CondTwoManagers,
+	diff.Unfit:       CondUnfit,
+	diff.Waiting:     CondUpgrading,
 }
 
 // fromPlan sets the conditions that a plan tells of.
@@ -100,7 +102,7 @@ func (c *conditions) fromPlan(p diff.Plan) {
 	for _, b := range p.Blind {
 		said[CondBlind] = append(said[CondBlind], b.String()+": "+b.Reason)
 	}
-	for _, t := range []ConditionType{CondAbsent, CondBlind, CondConflict, CondHeld, CondProtected, CondUnsupported, CondTwoManagers, CondNotReady} {
+	for _, t := range []ConditionType{CondAbsent, CondBlind, CondConflict, CondHeld, CondProtected, CondUnsupported, CondTwoManagers, CondNotReady, CondUnfit, CondUpgrading} {
 		c.set(t, string(t), few(said[t]))
 	}
 }

@@ -74,6 +74,7 @@ func newLoop(e *Engine, c Config) *loop {
 		ask: make(chan struct{}, 1), answers: l.answering,
 	}
 	l.fetcher = newFetcher(c.Drivers)
+	l.upgrades = upgrades{started: c.Clock.Boot(), loses: Loses(c.Drivers)}
 	l.balance.health = c.Health
 	l.sampling = newSampling(c.Drivers)
 	if c.Registry != nil {

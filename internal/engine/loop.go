@@ -20,6 +20,7 @@ type loop struct {
 	metrics  *metrics
 	sampling *sampling
 	balance  balance
+	upgrades upgrades
 	conds    *conditions
 	planner  Planner
 	prober   *prober
@@ -238,14 +239,14 @@ func (l *loop) due(ctx context.Context) {
 	}
 	if l.baseline != nil && now >= l.baseline.until {
 		l.pass(ctx, l.baseline.cause)
-	} else if l.decided <= now || l.leaseNext() <= now || l.chooseNext <= now {
+	} else if l.decided <= now || l.leaseNext() <= now || l.chooseNext <= now || l.stalledNext() <= now {
 		l.pass(ctx, CauseDue)
 	}
 }
 
 // dueNext is the earliest instant that due is to be called.
 func (l *loop) dueNext() intent.Instant {
-	next := intent.Earliest(l.probeAt, l.decided, l.leaseNext(), l.chooseNext)
+	next := intent.Earliest(l.probeAt, l.decided, l.leaseNext(), l.chooseNext, l.stalledNext())
 	if l.pending != nil {
 		next = intent.Earliest(next, l.pending.Deadline)
 	}

@@ -24,6 +24,7 @@ func (l *loop) pass(ctx context.Context, cause Cause) {
 	began := time.Now()
 	l.decided = intent.Never
 	p := Pass{At: l.now().Wall, Cause: cause}
+	l.upgrades.stalled = false
 	l.expire()
 	l.choose()
 	l.quarantineCondition()
@@ -150,6 +151,8 @@ func (l *loop) decide(want *resource.Set, have observed.State) (*resource.Set, [
 	l.forgetUnwanted(want, have)
 	want, gated := l.weigh(want, have)
 	want = l.spare(want, have)
+	want, going := l.advance(want, have)
+	gated = slices.Concat(gated, going)
 	var keys []resource.Key
 	var notes []diff.Note
 	hold := func(k resource.Key, until intent.Instant, n diff.Note) {
@@ -306,6 +309,7 @@ func (l *loop) account(r apply.Report, p *Pass) {
 		case apply.Done:
 			p.Ops.done(op.Verb)
 			delete(l.failures, op.Key)
+			l.tellUpgrade(op)
 			if p.Drift && !l.isLate(op) && l.because(op) == "" {
 				l.repaired(op, p.Cause)
 			}
@@ -361,6 +365,7 @@ func (l *loop) repaired(op diff.Op, cause Cause) {
 // finish books a pass and answers those who wait for it.
 func (l *loop) finish(p Pass) {
 	l.lastPass = p
+	l.upgrades.asked = asked{}
 	l.metrics.passes.WithLabelValues(string(p.Cause)).Inc()
 	l.metrics.duration.Observe(p.Duration.Seconds())
 	if l.inSync() {

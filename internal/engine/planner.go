@@ -70,10 +70,11 @@ type resolved struct {
 	notes []diff.Note
 }
 
-// lacks reports that something of a set is not on this host.
+// lacks reports that something of a set is not on this host which all of it
+// waits for. An upgrade holds up nothing else.
 func (p *Planner) lacks(ctx context.Context, want *resource.Set) bool {
 	p.Resolve(ctx, want)
-	return len(p.resolved.keys) > 0
+	return slices.ContainsFunc(p.resolved.keys, func(k resource.Key) bool { return k.Kind != resource.KindRelease })
 }
 
 // Resolve lets the drivers fill in what only they can tell.

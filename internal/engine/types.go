@@ -114,13 +114,15 @@ const (
 	CondStateLost   ConditionType = "StateLost"       // a file of the state directory was corrupt and set aside
 	CondNamespace   ConditionType = "NamespaceGone"   // the network namespace has lost its name
 	CondWatch       ConditionType = "WatchLost"       // no events are heard; the resync timer works on
+	CondUpgrading   ConditionType = "Upgrading"       // a version is being tried, or a process is to start
+	CondUnfit       ConditionType = "Unfit"           // a version failed, or a process ended too often
 )
 
 // conditionTypes lists all conditions, in the order of their constants.
 var conditionTypes = []ConditionType{
 	CondSource, CondInvalid, CondNoTree, CondQuarantined, CondUnconfirmed, CondHeld, CondProtected, CondFailing, CondUnfinished,
 	CondTwoManagers, CondBlind, CondUnsupported, CondAbsent, CondConflict, CondPinned, CondSuspended, CondStateDir, CondStateLost,
-	CondNamespace, CondWatch, CondFetching, CondNotReady, CondOverridden,
+	CondNamespace, CondWatch, CondFetching, CondNotReady, CondOverridden, CondUpgrading, CondUnfit,
 }
 
 // Condition is one of them, with what is to be known.
@@ -232,6 +234,7 @@ const (
 	EventRequest     EventType = "request"     // somebody asked for something
 	EventOverrun     EventType = "overrun"     // kernel events were lost
 	EventHealth      EventType = "health"      // a backend came up or went down
+	EventUpgrade     EventType = "upgrade"     // a version or a process took a step
 	EventMissedEvent EventType = "missed-some" // to a reader who fell behind: sequence numbers are missing
 )
 
