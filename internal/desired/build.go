@@ -27,6 +27,9 @@ type builder struct {
 	claims   map[resource.Key]*strict.Value // the hooks of interfaces that have a chain
 
 	lb balancing
+
+	daemons map[string]*daemon
+	roots   map[string]*strict.Value // of upgrades
 }
 
 // build returns what is wanted, and where each of it is declared.
@@ -37,7 +40,7 @@ func build(doc *document, report *strict.Report, around *surroundings) (*resourc
 		tables: make(map[string]uint32), links: make(map[string]*linkYAML), linkAt: make(map[string]strict.Child),
 		farEnds: make(map[string]string), masters: make(map[string]membership),
 		around: around, programs: make(map[string]*program), metrics: make(map[string][]published),
-		claims: make(map[resource.Key]*strict.Value),
+		claims: make(map[resource.Key]*strict.Value), daemons: make(map[string]*daemon), roots: make(map[string]*strict.Value),
 	}
 	for _, e := range doc.Tables {
 		b.tables[e.Name] = e.Val.Val // 0 where it is at fault itself
@@ -69,7 +72,10 @@ func build(doc *document, report *strict.Report, around *surroundings) (*resourc
 	}
 	b.addPrograms()
 	b.balance()
-	b.laterSections()
+	b.probes()
+	b.readDaemons()
+	b.readUpgrades()
+	b.addDaemons()
 	return b.want, b.at
 }
 

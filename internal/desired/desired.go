@@ -63,6 +63,10 @@ type Desired struct {
 	Layers []string
 	// Merged is the merged document, for render.
 	Merged *Merged
+	// WayOut is what a tree with a newer min-version says of upgrades of
+	// reconciler itself: by it an older build becomes one that can read the
+	// tree. Nil where there is none.
+	WayOut *resource.Set
 
 	at map[resource.Key]*strict.Value // of what is wanted
 }

@@ -2,7 +2,6 @@ package desired
 
 import (
 	"slices"
-	"strings"
 
 	"reconciler/internal/strict"
 )
@@ -26,15 +25,13 @@ type document struct {
 	Pools        strict.Map[poolYAML]              `yaml:"pools" names:"^[a-zA-Z0-9][a-zA-Z0-9._-]*$" doc:"Backends that serve together, with their weights."`
 	VIPs         strict.Map[vipYAML]               `yaml:"vips" names:"^[a-zA-Z0-9][a-zA-Z0-9._-]*$" doc:"Services: addresses and ports, and the pools behind them."`
 	Drains       strict.Map[drainYAML]             `yaml:"drains" names:"^[a-zA-Z0-9][a-zA-Z0-9._-]*$" doc:"Orders to take backends out, by their labels."`
-	Daemons      strict.Map[daemonYAML]            `yaml:"daemons" names:"^[a-zA-Z0-9][a-zA-Z0-9._-]*$" doc:"Helpers in user space; not applied by this version."`
+	Daemons      strict.Map[daemonYAML]            `yaml:"daemons" names:"^[a-zA-Z0-9][a-zA-Z0-9._-]*$" doc:"Processes that are kept running."`
+	Upgrades     strict.Map[upgradeYAML]           `yaml:"upgrades" names:"^[a-zA-Z0-9][a-zA-Z0-9._-]*$" doc:"Versioned binaries, and how one takes the place of another."`
 }
 
 // sections are the keys of a document beside its version.
 var sections = []string{"sysctl", "tables", "interfaces", "routes", "rules", "programs", "chains",
-	"lb", "healthchecks", "backends", "pools", "vips", "drains", "probes", "daemons"}
-
-// laterSections are known to the language, but not to this version.
-var laterSections = []string{"upgrades"}
+	"lb", "healthchecks", "backends", "pools", "vips", "drains", "probes", "daemons", "upgrades"}
 
 // treeKeys belong into reconciler.yaml.
 var treeKeys = []string{"layers", "fleet", "min-version"}
@@ -45,12 +42,9 @@ var agentKeys = []string{
 	"state-dir", "socket", "metrics",
 }
 
-// UnknownKey explains sections of later versions and of other files.
+// UnknownKey explains sections of other files.
 func (*document) UnknownKey(key string) *strict.Problem {
 	switch {
-	case slices.Contains(laterSections, key):
-		return strict.Problemf("unknown-section", "this version does not know %s yet", key).
-			Hinted("it knows version, %s", strings.Join(sections, ", "))
 	case slices.Contains(treeKeys, key):
 		return strict.Problemf("unknown-key", "%s: belongs into reconciler.yaml at the root of the tree", key)
 	case slices.Contains(agentKeys, key):

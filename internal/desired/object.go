@@ -89,7 +89,9 @@ func (b *builder) object(y *programYAML) resource.ObjectSource {
 	case !o.URL.Given() && !o.File.Given():
 		b.fault(o.At(), "missing-key", "the object comes from nowhere").Hinted("give url or file")
 	}
-	b.checkURL(o, s.URL)
+	if b.checkURL(o.URL, s.URL) && !strings.HasPrefix(s.URL, "file:") && o.SHA256 == nil {
+		b.fault(o.At(), "missing-key", "sha256 is missing: what is downloaded is pinned").Hinted("sha256sum FILE prints it")
+	}
 	if s.Path != "" && (!fs.ValidPath(s.Path) || s.Path == ".") {
 		b.fault(o.Path.At(), "bad-path", "%q is no path within an archive", s.Path).Hinted("a/b.bpf.o, without . and ..")
 	}
@@ -155,26 +157,28 @@ func (b *builder) digest(y *digestsYAML) string {
 	return string(of.Val)
 }
 
-func (b *builder) checkURL(o *objectYAML, text string) {
+// checkURL reports that a URL, as filled in, can be fetched from.
+func (b *builder) checkURL(v strict.V[string], text string) bool {
 	if text == "" {
-		return
+		return false
 	}
 	u, err := url.Parse(text) // whose error may hold a password
 	switch {
 	case err != nil:
-		b.fault(o.URL.At(), "bad-url", "this is no URL")
+		b.fault(v.At(), "bad-url", "this is no URL")
 	case u.User != nil:
-		b.fault(o.URL.At(), "credentials", "a URL with a user or a password does not belong into a tree that others read").
+		b.fault(v.At(), "credentials", "a URL with a user or a password does not belong into a tree that others read").
 			Hinted("leave out what stands before the @")
 	case !slices.Contains([]string{"http", "https", "file"}, u.Scheme):
-		b.fault(o.URL.At(), "bad-url", "the scheme is none of http, https and file").Hinted("a path is given under file")
+		b.fault(v.At(), "bad-url", "the scheme is none of http, https and file").Hinted("a path is given under file")
 	case u.Scheme != "file" && u.Hostname() == "":
-		b.fault(o.URL.At(), "bad-url", "the URL names no host")
+		b.fault(v.At(), "bad-url", "the URL names no host")
 	case u.Scheme == "file" && (u.Host != "" && u.Host != "localhost" || !path.IsAbs(u.Path)):
-		b.fault(o.URL.At(), "bad-url", "the URL names no file of this host").Hinted("write file:///path")
-	case u.Scheme != "file" && o.SHA256 == nil:
-		b.fault(o.At(), "missing-key", "sha256 is missing: what is downloaded is pinned").Hinted("sha256sum FILE prints it")
+		b.fault(v.At(), "bad-url", "the URL names no file of this host").Hinted("write file:///path")
+	default:
+		return true
 	}
+	return false
 }
 
 // file checks a path, and takes the bytes of one of the tree.

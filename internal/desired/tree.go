@@ -24,6 +24,7 @@ type tree struct {
 	roots   []*strict.Value     // where the paths of faults are looked for
 	around  *surroundings
 	stop    bool // nothing below the tree's own file is to be read
+	tooOld  bool // because this build is not new enough
 }
 
 func open(fsys fs.FS, o Options) *tree {
@@ -58,7 +59,7 @@ func (t *tree) readOwn(o Options) {
 		*t.report = before
 		t.report.At(t.own.MinVersion.At(), strict.Problemf("min-version", "the tree needs reconciler %s, this is %s",
 			t.own.MinVersion.Val, o.Version).Hinted("upgrade this host's reconciler"))
-		t.stop = true
+		t.stop, t.tooOld = true, true
 		return
 	}
 	t.around.layered = len(t.own.Layers) > 0
@@ -108,6 +109,9 @@ func (t *tree) join(docs []*strict.Value, rank map[*strict.File]int, at *spot) *
 // resolve merges the layers of a host and builds what they declare.
 func (t *tree) resolve(o Options) *Desired {
 	d := &Desired{Hosts: t.hosts()}
+	if t.tooOld {
+		d.WayOut = t.wayOut(o)
+	}
 	if t.stop {
 		return d
 	}
@@ -138,6 +142,34 @@ func (t *tree) resolve(o Options) *Desired {
 		d.Want, d.at = build(doc, t.report, t.around)
 	}
 	return d
+}
+
+// wayOut reads of a tree that this build is too old for what it says of upgrades
+// of reconciler itself, and no more. What is wrong with the rest it cannot know.
+func (t *tree) wayOut(o Options) *resource.Set {
+	before := *t.report
+	defer func() { *t.report = before }()
+	var docs []*strict.Value
+	rank := make(map[*strict.File]int)
+	for i, l := range t.layers(o) {
+		for _, name := range l.files {
+			f := t.file(name, l.path)
+			rank[f.File] = i
+			for _, doc := range f.docs {
+				docs = append(docs, upgradesOnly(doc))
+			}
+		}
+	}
+	if len(docs) == 0 {
+		return nil
+	}
+	*t.report = strict.Report{}
+	doc := t.decoder.Decode(handovers(t.join(docs, rank, places())), t.report)
+	want, _ := build(doc, t.report, t.around)
+	if t.report.Failed() || want.Len() == 0 {
+		return nil
+	}
+	return want
 }
 
 // empty reports a tree that says nothing, unless it is known why already: an

@@ -26,7 +26,6 @@ func TestVIPFaultsTellMore(t *testing.T) {
 		{"vips:\n  v: {address: 192.0.2.1, pools: [edge]}\n  w: {address: 192.0.2.0/24, pools: [edge]}", "every packet to 192.0.2.1 is also for vip v, at f0.yaml:6"},
 		{"vips:\n  v: {address: 192.0.2.0/24, ports: [udp], pools: [edge]}\n  w: {address: 192.0.2.1, ports: [udp], pools: [edge]}", "udp to 192.0.2.1 is also for vip v, at f0.yaml:6"},
 		{"lb: {ring-size: 1000}", "write 1009"},
-		{"upgrades: {}", "drains"},
 	} {
 		_, err := Load(flat(base+tt.text+"\n"), Options{})
 		if err == nil || !strings.Contains(err.Error(), tt.want) {

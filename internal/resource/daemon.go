@@ -156,7 +156,7 @@ func (d Daemon) Fields() []Field {
 	f.add("command", strings.Join(d.Argv, " "))
 	f.add("user", d.User)
 	if d.Memory != 0 {
-		f.add("memory", fmt.Sprint(d.Memory))
+		f.add("memory", bytesText(d.Memory))
 	}
 	if d.CPU != 0 {
 		f.add("cpu", fmt.Sprintf("%d%%", d.CPU))
@@ -164,4 +164,17 @@ func (d Daemon) Fields() []Field {
 	f.add("state", string(d.Seen.State))
 	f.add("reason", d.Seen.Reason)
 	return f
+}
+
+// bytesText is an amount of memory in the largest unit that divides it.
+func bytesText(n uint64) string {
+	for _, u := range []struct {
+		name  string
+		shift uint
+	}{{"GiB", 30}, {"MiB", 20}, {"KiB", 10}} {
+		if n%(1<<u.shift) == 0 {
+			return fmt.Sprintf("%d%s", n>>u.shift, u.name)
+		}
+	}
+	return fmt.Sprint(n)
 }
