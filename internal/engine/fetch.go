@@ -134,7 +134,7 @@ func (l *loop) awaitObjects(ctx context.Context, t *tree) {
 func (l *loop) seek() {
 	if l.fetching == "" && len(l.fetcher.drivers) > 0 && len(l.planner.resolved.keys) > 0 && l.sought != l.use {
 		l.sought = l.use
-		l.fetcher.request(l.use)
+		l.fetcher.request(l.upgrades.wayOut.tree(l.use))
 	}
 }
 

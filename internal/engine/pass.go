@@ -101,7 +101,7 @@ func (l *loop) plan(ctx context.Context, all bool) (Planned, error) {
 	revision := l.use.rev.Revision
 	l.planner.AllowPrune = l.approved()
 	l.planner.Guard.Again = l.ledger.Held == revision
-	out, err := l.planner.Plan(ctx, l.use.want, all)
+	out, err := l.planner.Plan(ctx, l.upgrades.wayOut.over(l.use.want), all)
 	if err != nil {
 		return Planned{}, fmt.Errorf("plan revision %s: %w", short(l.use.rev.Revision), err)
 	}

@@ -41,18 +41,19 @@ func revisionOf(t source.Tree) Revision {
 	return Revision{Revision: t.Revision, Title: t.Title, Author: t.Author, Time: t.Time}
 }
 
-// decode reads a tree; the error lists its faults.
-func (t *trees) decode(from source.Tree) (*tree, error) {
+// decode reads a tree; the error lists its faults. Of a tree for a newer build
+// it returns the way out beside it.
+func (t *trees) decode(from source.Tree) (one *tree, wayOut *resource.Set, err error) {
 	d, err := desired.Load(from.FS(), t.options)
 	if err == nil {
 		err = Refused(d, t.drivers)
 	}
 	if err != nil {
-		return nil, err
+		return nil, d.WayOut, err
 	}
-	out := &tree{rev: revisionOf(from), want: d.Want}
-	t.keep(out)
-	return out, nil
+	one = &tree{rev: revisionOf(from), want: d.Want}
+	t.keep(one)
+	return one, nil, nil
 }
 
 func (t *trees) keep(one *tree) {
@@ -75,7 +76,8 @@ func (t *trees) get(revision string) (*tree, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load revision %s: %w", short(revision), err)
 	}
-	return t.decode(from)
+	one, _, err := t.decode(from)
+	return one, err
 }
 
 // rescue is the rescue file alone; nil where there is none or it has faults.
@@ -151,7 +153,8 @@ func (l *loop) useRevision() string {
 // deliver takes a revision in. One with faults leaves what there was.
 func (l *loop) deliver(ctx context.Context, t source.Tree) {
 	l.seen = revisionOf(t)
-	decoded, err := l.trees.decode(t)
+	decoded, wayOut, err := l.trees.decode(t)
+	l.leaveBy(wayOut)
 	if err != nil {
 		l.newest = ""
 		l.metrics.revisions.WithLabelValues("invalid").Inc()
