@@ -37,17 +37,20 @@ func (s *Store) fetch(ctx context.Context, p place) error {
 		return err
 	}
 	defer lock.Close()
-	if err := verifyTree(s.tree(p.sum)); err == nil || !missing(err) {
+	if err := verifyTree(s.tree(p.sum)); p.key == "" && (err == nil || !missing(err)) {
 		return err
 	}
 	err = verifyFile(s.blob(p.sum), p.sum)
 	if missing(err) {
 		err = s.download(ctx, p)
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		err = s.checkSigned(ctx, p)
 	}
-	return s.unfold(ctx, p.sum)
+	if err == nil && missing(verifyTree(s.tree(p.sum))) {
+		err = s.unfold(ctx, p.sum)
+	}
+	return err
 }
 
 // missing tells that something is not there, or not as it was written.

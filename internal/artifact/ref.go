@@ -18,6 +18,10 @@ type Ref struct {
 	// Path is the member of an archive; empty: the artifact is an object
 	// itself, or an archive with one regular file that ends in .o.
 	Path string
+	// Minisign is the public key that it must be signed with, as minisign prints
+	// it; empty: it need not be signed. The signature stands at the URL, or beside
+	// the file, with .minisig behind it. It needs SHA256.
+	Minisign string
 }
 
 // String is where the artifact is, without what may be secret in a URL.
@@ -43,10 +47,11 @@ type place struct {
 	file   string
 	sum    string // lower case; empty: not pinned
 	member string
+	key    string // of minisign; empty: it need not be signed
 }
 
 func (r Ref) place() (place, error) {
-	p := place{file: r.File, member: r.Path}
+	p := place{file: r.File, member: r.Path, key: r.Minisign}
 	switch sum, err := hex.DecodeString(r.SHA256); {
 	case err != nil || len(sum) != 0 && len(sum) != sha256.Size:
 		return place{}, fmt.Errorf("%w: %q is no sha256 in hex", ErrRef, r.SHA256)
@@ -66,6 +71,9 @@ func (r Ref) place() (place, error) {
 	}
 	if p.url == nil && !filepath.IsAbs(p.file) {
 		return place{}, fmt.Errorf("%w: the path is not absolute", ErrRef)
+	}
+	if p.key != "" && p.sum == "" {
+		return place{}, fmt.Errorf("%w: what is signed needs a sha256", ErrRef)
 	}
 	if p.url != nil && p.sum == "" {
 		return place{}, fmt.Errorf("%w: what is downloaded needs a sha256", ErrRef)

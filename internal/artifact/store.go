@@ -17,10 +17,11 @@ import (
 )
 
 const (
-	blobs     = "blobs"
-	trees     = "trees"
-	lockName  = "lock"
-	tmpPrefix = "tmp-"
+	blobs      = "blobs"
+	trees      = "trees"
+	signatures = "signatures"
+	lockName   = "lock"
+	tmpPrefix  = "tmp-"
 	// rollbacks is how many artifacts stay that nothing refers to any more.
 	rollbacks = 8
 )
@@ -84,7 +85,7 @@ func Open(dir string, o Options) (*Store, error) {
 }
 
 func (s *Store) prepare() error {
-	for _, sub := range []string{blobs, trees} {
+	for _, sub := range []string{blobs, trees, signatures} {
 		if err := os.MkdirAll(filepath.Join(s.dir, sub), 0o755); err != nil {
 			return err
 		}
@@ -236,7 +237,7 @@ func (s *Store) prune(wanted map[string]bool) error {
 	}
 	sums := slices.SortedFunc(maps.Keys(ages), func(a, b string) int { return ages[b].Compare(ages[a]) })
 	for _, sum := range sums[min(rollbacks, len(sums)):] {
-		if err := errors.Join(s.discard(s.tree(sum)), s.discard(s.blob(sum))); err != nil {
+		if err := errors.Join(s.discard(s.tree(sum)), s.discard(s.blob(sum)), removeIfThere(s.signature(sum))); err != nil {
 			return err
 		}
 	}
