@@ -38,6 +38,7 @@ type Config struct {
 	Protect  Protect
 	Bypass   Bypass
 	Guards   Guards
+	Allow    Allow
 	Rescue   string // a file that is the last layer; empty for none
 	StateDir string
 	Socket   string
@@ -113,6 +114,16 @@ const (
 	AutoSSH          Auto = "ssh-sessions"
 )
 
+// Allow says what the repository may have this host run.
+type Allow struct {
+	Daemons bool     // processes at all
+	Users   []string // whom they may run as beside nobody
+	Exec    []string // programs that may ask whether one is ready
+	// Signers are public keys of minisign, of which one must have signed each
+	// version of an upgrade; nil: none must.
+	Signers []string
+}
+
 // Bypass are frames that reach the kernel whatever the programs of a chain do.
 type Bypass struct {
 	Frames []string       // of arp, nd, lacp, lldp, bfd
@@ -134,6 +145,7 @@ func Default() Config {
 		Confirm:  Confirm{Timeout: 90 * time.Second, Probes: []Probe{{Kind: ProbeSource}, {Kind: ProbeGateway}}},
 		Protect:  Protect{Auto: []Auto{AutoDefaultRoute, AutoSource, AutoSSH}},
 		Guards:   Guards{MaxPrune: 0.30},
+		Allow:    Allow{Daemons: true},
 		StateDir: "/var/lib/reconciler",
 		Socket:   "/run/reconciler/reconciler.sock",
 		Metrics:  "127.0.0.1:9377",

@@ -66,7 +66,7 @@ rescue: /etc/reconciler/rescue.yaml
 state-dir: /s
 socket: /t
 metrics: off
-allow: {exec: [], daemons: true, users: [], in-commit: []}
+allow: {exec: [/bin/x], daemons: false, users: [www], signers: [RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3], in-commit: []}
 rollout: {delay: 0s, windows: []}
 `))
 	if err != nil {
@@ -76,6 +76,7 @@ rollout: {delay: 0s, windows: []}
 		Source: Source{Dir: "/srv/edge", Poll: 5 * time.Second}, Hostname: "lb-1", Mode: Observe, Resync: time.Minute,
 		Confirm: Confirm{Off: true, Timeout: 10 * time.Second, Probes: got.Confirm.Probes},
 		Protect: Protect{Interfaces: []string{"mgmt0"}}, Guards: Guards{MaxPrune: 0.125, AllowEmpty: true},
+		Allow:  Allow{Users: []string{"www"}, Exec: []string{"/bin/x"}, Signers: []string{"RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3"}},
 		Rescue: "/etc/reconciler/rescue.yaml", StateDir: "/s", Socket: "/t",
 	})
 	if s := fmt.Sprintf("%+v", got); s != want {
@@ -139,8 +140,9 @@ func TestFaults(t *testing.T) {
 		{"version: 1\nmetrics: 9377", "2:10 bad-address"},
 		{"version: 1\nlabels: {role: a/b}", "2:16 bad-name"},
 		{"version: 1\nrollout: {delay: 5m}", "2:18 not-enforced"},
-		{"version: 1\nallow: {daemons: false}", "2:18 not-enforced"},
-		{"version: 1\nallow: {exec: [/bin/x]}", "2:15 not-enforced"},
+		{"version: 1\nallow: {in-commit: [prune]}", "2:20 not-enforced"},
+		{"version: 1\nallow: {signers: [RWQ]}", "2:19 bad-key"},
+		{"version: 1\nallow: {users: [a/b]}", "2:17 bad-name"},
 		{"version: 1\ninterfaces: {}", "2:1 unknown-key"},
 		{"version: [", "1:10 unclosed"},
 	} {

@@ -33,6 +33,7 @@ func (c *checker) config(y *fileYAML) Config {
 		cfg.Guards.MaxPrune = float64(g.MaxPrune.Or(percent(cfg.Guards.MaxPrune)))
 		cfg.Guards.AllowEmpty = g.AllowEmpty.Val
 	}
+	cfg.Allow = y.Allow.allow()
 	c.notEnforced(y)
 	return cfg
 }
@@ -170,17 +171,29 @@ func (c *checker) bypass(b *Bypass, y *bypassYAML) {
 	}
 }
 
-// notEnforced refuses policy that would have no effect. What the tree may run
-// is not refused where it is none, or daemons at all: nothing is run yet.
+func (a *allowYAML) allow() Allow {
+	out := Allow{Daemons: true}
+	if a == nil {
+		return out
+	}
+	out.Daemons = a.Daemons.Or(true)
+	for _, p := range a.Exec {
+		out.Exec = append(out.Exec, string(p.Val))
+	}
+	for _, u := range a.Users {
+		out.Users = append(out.Users, string(u.Val))
+	}
+	for _, k := range a.Signers {
+		out.Signers = append(out.Signers, string(k.Val))
+	}
+	return out
+}
+
+// notEnforced refuses policy that would have no effect.
 func (c *checker) notEnforced(y *fileYAML) {
 	if a := y.Allow; a != nil {
-		for _, key := range []string{"exec", "users", "in-commit"} {
-			if v := a.At().Get(key); v != nil && len(v.Children) > 0 {
-				c.refuse(v)
-			}
-		}
-		if a.Daemons.Ok() && !a.Daemons.Val {
-			c.refuse(a.Daemons.At())
+		if v := a.At().Get("in-commit"); v != nil && len(v.Children) > 0 {
+			c.refuse(v)
 		}
 	}
 	if r := y.Rollout; r != nil {
