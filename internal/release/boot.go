@@ -1,0 +1,123 @@
+package release
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/mod/semver"
+	"golang.org/x/sys/unix"
+
+	"reconciler/internal/resource"
+)
+
+// BootRecord is what reconciler-boot remembers of a version that is being
+// tried.
+type BootRecord struct {
+	To       string `json:"to"`
+	Starts   int    `json:"starts"`
+	Reverted bool   `json:"reverted,omitempty"` // latest was put back to where it came from
+}
+
+// MaxStarts is how often a version that is being tried is started before it is
+// left.
+const MaxStarts = 3
+
+// BootRecord reads it; the zero value where there is none, or none that makes
+// sense: a start must not fail by it.
+func (r *Root) BootRecord() BootRecord {
+	var b BootRecord
+	content, err := readBounded(r.own("boot"))
+	if err != nil || json.Unmarshal(content, &b) != nil {
+		return BootRecord{}
+	}
+	return b
+}
+
+// Boot counts a start of the version that is being tried, if one is, and puts
+// latest back when there were too many. It returns the programs to execute, best
+// first, by the name of the program within a version. Its error says what did
+// not work, and keeps nobody from starting one of them.
+func (r *Root) Boot(program string) (candidates []string, err error) {
+	j, ok, err := r.journal()
+	if ok && j.State == resource.JournalTrying {
+		err = errors.Join(err, r.count(j))
+	}
+	add := func(path string) {
+		if !slices.Contains(candidates, path) && executable(path) {
+			candidates = append(candidates, path)
+		}
+	}
+	add(filepath.Join(r.latest(), program))
+	if ok && j.From != "" {
+		add(filepath.Join(r.Version(j.From), program))
+	}
+	for _, dir := range r.newest() {
+		if j.Fault(dir) == "" && dir != j.To {
+			add(filepath.Join(r.Version(dir), program))
+		}
+	}
+	return candidates, err
+}
+
+// journal is Journal for who puts nothing aside.
+func (r *Root) journal() (j resource.Journal, ok bool, err error) {
+	content, err := readBounded(r.own("journal"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return j, false, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(content, &j)
+	}
+	if err != nil {
+		return resource.Journal{}, false, fmt.Errorf("read the journal: %w", err)
+	}
+	return j, true, nil
+}
+
+func (r *Root) count(j resource.Journal) error {
+	b := r.BootRecord()
+	if b.To != j.To {
+		b = BootRecord{To: j.To}
+	}
+	b.Starts++
+	b.Reverted = b.Reverted || b.Starts > MaxStarts
+	content, err := json.Marshal(b)
+	if err == nil {
+		err = writeFile(r.own("boot"), content)
+	}
+	if b.Reverted {
+		r.point("boot-counted")
+		err = errors.Join(err, r.flip(j.From))
+	}
+	return err
+}
+
+func executable(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular() && unix.Access(path, unix.X_OK) == nil
+}
+
+// newest lists versions of ours, the newest first.
+func (r *Root) newest() []string {
+	all, err := r.Versions()
+	if err != nil {
+		return nil
+	}
+	var dirs []string
+	for dir := range all {
+		dirs = append(dirs, dir)
+	}
+	slices.SortFunc(dirs, func(a, b string) int {
+		if c := semver.Compare(all[b].Version, all[a].Version); c != 0 {
+			return c
+		}
+		return strings.Compare(b, a)
+	})
+	return dirs
+}

@@ -1,0 +1,73 @@
+package release
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"reconciler/internal/resource"
+)
+
+// maxRecord bounds what is read of a journal or a count of starts, in bytes.
+const maxRecord = 64 << 10
+
+// ErrUnreadable is a journal that makes no sense; it was put aside.
+var ErrUnreadable = errors.New("it cannot be read, and was put aside")
+
+// Journal reads the journal; ok is false where there is none. One that makes no
+// sense is put aside and told as ErrUnreadable, which blocks nothing: what is in
+// use stays in use.
+func (r *Root) Journal() (j resource.Journal, ok bool, err error) {
+	content, err := readBounded(r.own("journal"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return j, false, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(content, &j)
+	}
+	if err == nil && !knownState(j.State) {
+		err = fmt.Errorf("state %q", j.State)
+	}
+	if err != nil {
+		aside := os.Rename(r.own("journal"), r.own("journal.unreadable"))
+		return resource.Journal{}, false, fmt.Errorf("journal of %s: %w: %w", r.path, ErrUnreadable, errors.Join(err, aside))
+	}
+	return j, true, nil
+}
+
+func knownState(s resource.JournalState) bool {
+	return s == resource.JournalIdle || s == resource.JournalTrying || s == resource.JournalRollback
+}
+
+// WriteJournal writes the journal down. One that rests ends the count of starts
+// with it.
+func (r *Root) WriteJournal(j resource.Journal) error {
+	content, err := json.Marshal(j)
+	if err == nil {
+		r.point("journal-begin")
+		err = writeFile(r.own("journal"), append(content, '\n'))
+	}
+	r.point("journal-written")
+	if err == nil && j.State != resource.JournalTrying {
+		err = removeFile(r.own("boot"))
+	}
+	if err != nil {
+		return fmt.Errorf("write the journal of %s: %w", r.path, err)
+	}
+	return nil
+}
+
+// readBounded reads a small regular file.
+func readBounded(path string) ([]byte, error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxRecord {
+		return nil, fmt.Errorf("%s is no file of at most %d bytes", filepath.Base(path), maxRecord)
+	}
+	return os.ReadFile(path)
+}
