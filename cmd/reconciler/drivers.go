@@ -10,10 +10,13 @@ import (
 	"reconciler/internal/artifact"
 	"reconciler/internal/desired"
 	"reconciler/internal/driver"
+	"reconciler/internal/driver/bpffs"
 	"reconciler/internal/driver/chain"
+	process "reconciler/internal/driver/daemon"
 	"reconciler/internal/driver/failpoint"
 	"reconciler/internal/driver/lb"
 	"reconciler/internal/driver/netlink"
+	"reconciler/internal/driver/release"
 	"reconciler/internal/resource"
 	"reconciler/internal/state"
 )
@@ -40,7 +43,20 @@ func openDrivers(at place, s settings, log *slog.Logger) ([]driver.Driver, error
 		return nil, err
 	}
 	balancer := lb.Open(lb.Config{Namespace: id.Name, Cookie: id.Cookie, Log: log})
-	return failpoint.Wrap([]driver.Driver{links, balancer, chains}, os.Getenv(failpoint.Env))
+	versions := release.Open(release.Config{ReadOnly: !at.writable, Keys: s.Allow.Signers, Log: log})
+	processes, err := process.Open(process.Config{
+		State: at.state, ReadOnly: !at.writable, Namespace: id.Name, Objects: objectsAt(at), Pins: bpffs.Root{Mount: bpffs.DefaultMount, Namespace: id.Name, Cookie: id.Cookie},
+		Forbidden: !s.Allow.Daemons, Users: s.Allow.Users, Exec: s.Allow.Exec, Log: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return failpoint.Wrap([]driver.Driver{links, balancer, chains, versions, processes}, os.Getenv(failpoint.Env))
+}
+
+// objectsAt is the cache of objects, for who only reads it.
+func objectsAt(at place) *artifact.Store {
+	return artifact.At(filepath.Join(at.state, "objects"), artifact.Options{})
 }
 
 func openChains(at place, id state.Identity, s settings, log *slog.Logger) (*chain.Driver, error) {
@@ -64,7 +80,7 @@ func balancer() *desired.Balancer { return &desired.Balancer{Object: lb.Object()
 
 // checkers are the same drivers for what is pure of them: they need no host.
 func checkers() []driver.Driver {
-	return []driver.Driver{&netlink.Driver{}, &lb.Driver{}, &chain.Driver{}}
+	return []driver.Driver{&netlink.Driver{}, &lb.Driver{}, &chain.Driver{}, &release.Driver{}, &process.Driver{}}
 }
 
 // offline are drivers that look at no host: at the tree, and at objects that
@@ -78,7 +94,7 @@ func offline(at string, s settings) ([]driver.Driver, error) {
 	if at != "" {
 		c.Objects = artifact.At(filepath.Join(at, "objects"), artifact.Options{})
 	}
-	return []driver.Driver{&netlink.Driver{}, &lb.Driver{}, chain.Open(c)}, nil
+	return []driver.Driver{&netlink.Driver{}, &lb.Driver{}, chain.Open(c), release.Open(release.Config{ReadOnly: true})}, nil
 }
 
 // fetch brings what a set is made of to this host. What cannot be had is told

@@ -13,6 +13,8 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+
+	process "reconciler/internal/driver/daemon"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -25,6 +27,10 @@ func run(args []string, stdout, stderr io.Writer) (status int) {
 			status = exitInternal
 		}
 	}()
+	if len(args) == 1 && args[0] == process.ShimCommand {
+		fmt.Fprintln(stderr, process.Exec())
+		return exitInternal
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	c := &cli{stdout: stdout, stderr: stderr}

@@ -1,0 +1,306 @@
+// Package daemon is the driver of processes: each in a cgroup of its own, with
+// few rights, told by a pidfd and by when it started, never by its name.
+//
+// It owns the records of what it started, one file each, and the listeners that
+// it holds for them. A record is written before its process is: whatever a crash leaves,
+// the next start finds by the cgroup. Processes outlive the program and are
+// adopted. It never waits and never decides: who starts again, who goes first
+// and who is killed is for package intent to say. It imports artifact, driver,
+// driver/bpffs, diff, observed and resource.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"reconciler/internal/artifact"
+	"reconciler/internal/diff"
+	"reconciler/internal/driver"
+	"reconciler/internal/driver/bpffs"
+	"reconciler/internal/observed"
+	"reconciler/internal/resource"
+)
+
+// Config says where a driver works, and what it may do.
+type Config struct {
+	// State is a directory for records, logs and files; empty: nothing is there
+	// to be read.
+	State string
+	// ReadOnly starts, stops and writes nothing.
+	ReadOnly bool
+	// Namespace names the network namespace, within the names of cgroups.
+	Namespace string
+	// Shim are the arguments with which this program becomes a process, see Exec;
+	// nil: ShimCommand.
+	Shim []string
+	// Objects is the cache that {artifact:…} leads into; nil: there is none.
+	Objects *artifact.Store
+	// Pins is where {map:…} leads to.
+	Pins bpffs.Root
+	// Forbidden says that the agent lets no process run, and Users which ones
+	// they may run as, beside nobody.
+	Forbidden bool
+	Users     []string
+	// Exec are the programs that may ask whether a process is ready.
+	Exec []string
+	// Log hears of what is odd and no error; nil for none.
+	Log *slog.Logger
+	// At is told of each point of crash; nil but in tests.
+	At func(point string)
+}
+
+// ownProgram is this program, wherever it was moved to.
+const ownProgram = "/proc/self/exe"
+
+// ShimCommand is the hidden command of the program that becomes a process.
+const ShimCommand = "daemon-exec"
+
+// defaultUser is whom processes run as.
+const defaultUser = "nobody"
+
+// Driver reads and writes processes.
+type Driver struct {
+	cfg    Config
+	groups groups
+
+	mu      sync.Mutex
+	known   map[string]*process // by the file of its record
+	loaded  bool
+	sockets map[resource.DaemonSocket]*os.File
+	last    resolved
+	wake    *os.File // an eventfd: the set of processes is another one
+}
+
+var (
+	_ driver.Driver   = (*Driver)(nil)
+	_ driver.Resolver = (*Driver)(nil)
+	_ driver.Watcher  = (*Driver)(nil)
+	_ driver.Freezer  = (*Driver)(nil)
+)
+
+// Open makes a driver. It touches nothing.
+func Open(cfg Config) (*Driver, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Shim == nil {
+		cfg.Shim = []string{os.Args[0], ShimCommand}
+	}
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return nil, fmt.Errorf("open the driver of processes: %w", err)
+	}
+	return &Driver{
+		cfg: cfg, groups: findGroups("/sys/fs/cgroup", cfg.Namespace), known: map[string]*process{},
+		sockets: map[resource.DaemonSocket]*os.File{}, wake: os.NewFile(uintptr(fd), "wake"),
+	}, nil
+}
+
+// Close lets go of listeners and pidfds. Processes run on.
+func (d *Driver) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	errs := []error{d.wake.Close()}
+	for _, f := range d.sockets {
+		errs = append(errs, f.Close())
+	}
+	for _, p := range d.known {
+		p.close()
+	}
+	clear(d.sockets)
+	clear(d.known)
+	d.loaded = false
+	return errors.Join(errs...)
+}
+
+// Name is the driver's name in keys.
+func (*Driver) Name() string { return resource.DaemonDriver }
+
+// Freeze: processes need nobody to run.
+func (*Driver) Freeze() driver.Freeze {
+	return driver.Freeze{Keeps: []string{"helper processes"}}
+}
+
+// Check knows what the agent's own file lets run.
+func (d *Driver) Check(r resource.Resource) []driver.Fault {
+	one, ok := r.(resource.Daemon)
+	switch {
+	case !ok:
+		return nil
+	case d.cfg.Forbidden:
+		return []driver.Fault{{Code: driver.Unsupported, Message: "the agent's file lets no daemon run", Hint: "allow: {daemons: true}"}}
+	case one.User != "" && one.User != defaultUser && !slices.Contains(d.cfg.Users, one.User):
+		return []driver.Fault{{
+			Field: "user", Code: driver.Unsupported, Message: "the agent's file lets no daemon run as " + one.User, Hint: "allow: {users: [" + one.User + "]}",
+		}}
+	case len(one.Ready.Exec) > 0 && !slices.Contains(d.cfg.Exec, one.Ready.Exec[0]):
+		return []driver.Fault{{
+			Field: "ready.exec", Code: driver.Unsupported, Message: "the agent's file does not let " + one.Ready.Exec[0] + " be run", Hint: "allow: {exec: [" + one.Ready.Exec[0] + "]}",
+		}}
+	}
+	return nil
+}
+
+// Observe tells of the processes that were started here.
+func (d *Driver) Observe(_ context.Context, q observed.Query) (observed.State, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.load(); err != nil {
+		return observed.State{}, err
+	}
+	objects := resource.NewSet(len(d.known))
+	for _, p := range d.known {
+		d.look(p)
+		one := p.Daemon
+		one.Seen = p.seen()
+		if q.All {
+			one.Seen.Memory = d.groups.used(p.group())
+		}
+		objects.Put(resource.Object{Resource: one, Owner: resource.Ours})
+	}
+	return observed.State{Objects: objects}, nil
+}
+
+// Apply takes one step with each process.
+func (d *Driver) Apply(ctx context.Context, ops []diff.Op) []error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	errs := make([]error, len(ops))
+	err := d.load()
+	for i, op := range ops {
+		if errs[i] = errors.Join(err, ctx.Err()); errs[i] == nil {
+			errs[i] = d.apply(op)
+		}
+	}
+	d.stir()
+	return errs
+}
+
+func (d *Driver) apply(op diff.Op) error {
+	if op.Verb == diff.Delete {
+		return d.end(op.From.(resource.Daemon))
+	}
+	to := op.To.(resource.Daemon)
+	p := d.known[fileOf(to)]
+	if p != nil {
+		d.look(p)
+	}
+	switch {
+	case p == nil || p.State == resource.DaemonExited:
+		return d.start(to, p)
+	case p.State == resource.DaemonRunning:
+		return d.refresh(p, to)
+	}
+	return errors.New("it is about to end")
+}
+
+// end asks a process to end, kills one that was asked, or forgets one that
+// ended.
+func (d *Driver) end(one resource.Daemon) error {
+	p := d.known[fileOf(one)]
+	if p == nil {
+		return nil
+	}
+	d.look(p)
+	switch p.State {
+	case resource.DaemonRunning:
+		p.State, p.Kill = resource.DaemonStopping, bootTime()+max(one.StopAfter, 0)
+		if err := d.write(p); err != nil {
+			return err
+		}
+		d.point("stop-recorded")
+		return p.signal(signalOf(one.Stop, unix.SIGTERM))
+	case resource.DaemonStopping:
+		return errors.Join(p.signal(unix.SIGKILL), d.groups.kill(p.group()))
+	case resource.DaemonExited:
+	}
+	return d.forget(p)
+}
+
+// forget removes all that there was of a process that ended.
+func (d *Driver) forget(p *process) error {
+	err := errors.Join(d.groups.kill(p.group()), d.groups.remove(p.group()))
+	if err == nil {
+		err = errors.Join(os.RemoveAll(d.filesOf(p.Daemon)), os.Remove(d.path(p.file)))
+	}
+	if err != nil {
+		return fmt.Errorf("forget %s: %w", p.Daemon.Instance(), err)
+	}
+	p.close()
+	delete(d.known, p.file)
+	d.dropSockets()
+	return nil
+}
+
+// dropSockets closes listeners that no process has.
+func (d *Driver) dropSockets() {
+	for s, f := range d.sockets {
+		used := false
+		for _, p := range d.known {
+			used = used || slices.Contains(p.Daemon.Sockets, s)
+		}
+		if used {
+			continue
+		}
+		f.Close()
+		delete(d.sockets, s)
+		if s.Network == "unix" {
+			_ = os.Remove(s.Address) // nobody listens there any more
+		}
+	}
+}
+
+// refresh gives a process that runs its files anew, and tells it.
+func (d *Driver) refresh(p *process, to resource.Daemon) error {
+	if err := d.writeFiles(to); err != nil {
+		return err
+	}
+	p.Daemon.Files = to.Files
+	if err := d.write(p); err != nil {
+		return err
+	}
+	if to.Reload == "" {
+		return nil
+	}
+	return p.signal(signalOf(to.Reload, unix.SIGHUP))
+}
+
+func signalOf(name string, otherwise unix.Signal) unix.Signal {
+	if s := unix.SignalNum("SIG" + name); s != 0 {
+		return s
+	}
+	return otherwise
+}
+
+func (d *Driver) dir() string { return filepath.Join(d.cfg.State, "daemons") }
+
+func (d *Driver) path(name string) string { return filepath.Join(d.dir(), name) }
+
+func (d *Driver) point(name string) {
+	if d.cfg.At != nil {
+		d.cfg.At(name)
+	}
+}
+
+// stir lets the watch look at another set of processes.
+func (d *Driver) stir() {
+	_, _ = d.wake.Write([]byte{1, 0, 0, 0, 0, 0, 0, 0}) // full is stirred already
+}
+
+// bootTime is CLOCK_BOOTTIME.
+func bootTime() time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
+		panic("daemon: this kernel has no CLOCK_BOOTTIME: " + err.Error())
+	}
+	return time.Duration(t.Nano())
+}
