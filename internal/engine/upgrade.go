@@ -130,10 +130,11 @@ func (l *loop) isSettled() bool {
 	return l.pending == nil && l.baseline == nil && l.use != nil && !l.isChange()
 }
 
-// stalledNext is when what waits for the rest goes on.
+// stalledNext is when what waits for the rest goes on: once there is none, at
+// once.
 func (l *loop) stalledNext() intent.Instant {
 	if l.upgrades.stalled && l.isSettled() {
-		return l.now().At
+		return 0
 	}
 	return intent.Never
 }

@@ -130,6 +130,7 @@ func (l *loop) settled() {
 		return
 	}
 	t := l.use
+	l.brought = false // and it changed nothing
 	if l.planned.Guarded == 0 {
 		l.ledger.Approved = ""
 	}
