@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,17 +18,26 @@ import (
 // ErrInUse says that another daemon listens on a socket.
 var ErrInUse = errors.New("another daemon listens there")
 
+// Socket is the unix socket of the daemon, and the lock that goes with it. What
+// is given to a successor stays open there.
+type Socket struct {
+	net.Listener
+	path string
+	file *os.File // the same listener
+	lock *os.File
+}
+
 // Listen opens the unix socket of the daemon, mode 0660. One that a dead
 // daemon left is replaced; a live daemon's is never taken: ErrInUse.
-func Listen(path string) (net.Listener, error) {
-	l, err := listen(path)
+func Listen(path string) (*Socket, error) {
+	s, err := listen(path)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", path, err)
 	}
-	return l, nil
+	return s, nil
 }
 
-func listen(path string) (net.Listener, error) {
+func listen(path string) (*Socket, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
 	}
@@ -37,11 +47,49 @@ func listen(path string) (net.Listener, error) {
 	}
 	l, err := replaceSocket(path)
 	if err != nil {
-		lock.Close()
-		return nil, err
+		return nil, errors.Join(err, lock.Close())
 	}
-	return &lockedListener{Listener: l, lock: lock}, nil
+	l.SetUnlinkOnClose(false)
+	file, err := l.File()
+	if err != nil {
+		return nil, errors.Join(err, l.Close(), lock.Close())
+	}
+	return &Socket{Listener: l, path: path, file: file, lock: lock}, nil
 }
+
+// Inherit is a Socket that another process opened at a path.
+func Inherit(path string, file, lock *os.File) (*Socket, error) {
+	if file == nil || lock == nil {
+		return nil, fmt.Errorf("inherit the socket %s: it was not handed over", path)
+	}
+	l, err := net.FileListener(file)
+	if err != nil {
+		return nil, fmt.Errorf("inherit the socket %s: %w", path, err)
+	}
+	return &Socket{Listener: l, path: path, file: file, lock: lock}, nil
+}
+
+// Files are the descriptors to hand over: the listener, and its lock.
+func (s *Socket) Files() (listener, lock *os.File) { return s.file, s.lock }
+
+// Again is another listener on the same socket, after the first was closed.
+func (s *Socket) Again() (net.Listener, error) { return net.FileListener(s.file) }
+
+// Close removes the socket, and lets go of its lock.
+func (s *Socket) Close() error {
+	closed := s.Listener.Close()
+	if errors.Is(closed, net.ErrClosed) {
+		closed = nil
+	}
+	removed := os.Remove(s.path)
+	if errors.Is(removed, fs.ErrNotExist) {
+		removed = nil
+	}
+	return errors.Join(closed, removed, s.file.Close(), s.lock.Close())
+}
+
+// Leave is Close for who has handed it over: it stays.
+func (s *Socket) Leave() error { return errors.Join(s.file.Close(), s.lock.Close()) }
 
 // lockSocket keeps two daemons that start together from removing each other's
 // socket. The lock goes with the process.
@@ -60,7 +108,7 @@ func lockSocket(path string) (*os.File, error) {
 	return f, nil
 }
 
-func replaceSocket(path string) (net.Listener, error) {
+func replaceSocket(path string) (*net.UnixListener, error) {
 	switch info, err := os.Lstat(path); {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
@@ -76,7 +124,7 @@ func replaceSocket(path string) (net.Listener, error) {
 			return nil, err
 		}
 	}
-	l, err := net.Listen("unix", path)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		return nil, err
 	}
@@ -85,16 +133,6 @@ func replaceSocket(path string) (net.Listener, error) {
 		return nil, err
 	}
 	return l, nil
-}
-
-// lockedListener lets go of the lock when it is closed.
-type lockedListener struct {
-	net.Listener
-	lock *os.File
-}
-
-func (l *lockedListener) Close() error {
-	return errors.Join(l.Listener.Close(), l.lock.Close())
 }
 
 // ServeMetrics answers GET /metrics on a listener until the context ends.
@@ -107,19 +145,42 @@ func ServeMetrics(ctx context.Context, l net.Listener, metrics http.Handler) err
 	}, l)
 }
 
-// serve runs a server until the context ends, and then gives requests under
-// way a second.
+const (
+	// drainFor is how long clients have to hear that a connection is to be
+	// closed: those that ask all the time do within it.
+	drainFor = 100 * time.Millisecond
+	// answerPatience is how long answers under way then have.
+	answerPatience = time.Second
+)
+
+// serve runs a server until the context ends. Then it accepts nobody, tells
+// those who still ask that their connection closes, and lets answers under way
+// end: no request of a client is cut.
 func serve(ctx context.Context, h *http.Server, l net.Listener) error {
+	var draining atomic.Bool
+	handler := h.Handler
+	h.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if draining.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		handler.ServeHTTP(w, r)
+	})
+	drained := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
-		grace, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer close(drained)
+		draining.Store(true)
+		l.Close()
+		time.Sleep(drainFor)
+		grace, cancel := context.WithTimeout(context.Background(), answerPatience)
 		defer cancel()
 		if h.Shutdown(grace) != nil {
 			h.Close()
 		}
 	})
 	err := h.Serve(l)
-	if stop() || !errors.Is(err, http.ErrServerClosed) {
+	if stop() {
 		return fmt.Errorf("serve on %s: %w", l.Addr(), err)
 	}
+	<-drained
 	return nil
 }

@@ -162,7 +162,7 @@ func (o Once) Decide() func(*resource.Set, observed.State) (*resource.Set, []dif
 		if o.Spares {
 			out = intent.KeepSpares(out, have.Objects)
 		}
-		u := upgradeOnce(out, have.Objects, intent.UpgradeFacts{Now: now, Settled: true, Loses: o.Loses})
+		u := upgradeOnce(out, have.Objects, intent.UpgradeFacts{Now: now, Settled: true, Once: true, Loses: o.Loses})
 		return u.Want, append(gateNotes(want, d.Gated), u.Notes...)
 	}
 }

@@ -21,6 +21,7 @@ type loop struct {
 	sampling *sampling
 	balance  balance
 	upgrades upgrades
+	paused   bool // another process writes
 	conds    *conditions
 	planner  Planner
 	prober   *prober
@@ -93,6 +94,12 @@ func (l *loop) Run(ctx context.Context) error {
 	defer timers.stop()
 	for {
 		l.publish()
+		if l.paused {
+			if l.standBy(ctx, timers) {
+				return nil
+			}
+			continue
+		}
 		timers.arm(l)
 		select {
 		case <-ctx.Done():

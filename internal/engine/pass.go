@@ -21,6 +21,9 @@ const maxRounds = 3
 
 // pass goes once through the line.
 func (l *loop) pass(ctx context.Context, cause Cause) {
+	if l.paused {
+		return
+	}
 	began := time.Now()
 	l.decided = intent.Never
 	p := Pass{At: l.now().Wall, Cause: cause}

@@ -24,8 +24,11 @@ const startGrace = 10 * time.Second
 // UpgradeFacts are what upgrades are decided by.
 type UpgradeFacts struct {
 	Now Moment
-	// Started is when this process did; 0 for a command that decides once.
+	// Started is when this process did.
 	Started Instant
+	// Once says that a command decides that ends then: it has no version of its
+	// own to hand over to.
+	Once bool
 	// Settled says that nothing else is under way: no other change, and no apply
 	// without a verdict.
 	Settled bool
@@ -95,6 +98,16 @@ func (u *upgrading) read() {
 }
 
 func (u *upgrading) decide() {
+	if u.Once && u.want.Mode == resource.StartHandover {
+		u.out.Want.Remove(resource.SelfKey(u.want.Upgrade))
+		if u.dir != u.want.Dir {
+			u.tell(diff.Waiting, "only a reconciler that runs can upgrade itself")
+		}
+		u.use(u.dir, true)
+		u.write(u.was)
+		u.keep(u.want.Keep, u.dir, u.was.From, u.was.To, u.was.Previous, u.want.Dir)
+		return
+	}
 	if u.Again {
 		u.was.Bad = nil
 	}

@@ -40,6 +40,8 @@ var layers = []struct {
 	{"internal/release", []string{"resource"}, "what starts when nothing else does stands on it"},
 	{"internal/driver/release", []string{"resource", "observed", "diff", "driver", "artifact", "release"}, "never another driver"},
 	{"internal/driver/daemon", []string{"resource", "observed", "diff", "driver", "driver/bpffs", "artifact", "state"}, "never another driver"},
+	{"internal/handover", nil, "what two processes say to each other, whatever they are"},
+	{"internal/driver/handover", []string{"resource", "observed", "diff", "driver", "handover"}, "never another driver"},
 	{"internal/driver/netlink/wire", nil, "messages as the kernel has them, whatever they are for"},
 	{"internal/driver/chain/value", []string{"resource", "strict"}, "bytes of a map, whoever reads or writes them"},
 	{"internal/apply", []string{"resource", "observed", "diff", "driver"}, "plans are data, and this is their one interpreter"},
@@ -114,7 +116,7 @@ var owners = []struct {
 	{"github.com/google/go-cmp", nil, "for tests"},
 	{"github.com/santhosh-tekuri/", nil, "for tests of the schema"},
 	{"gopkg.in/yaml.v3", []string{"internal/strict", "internal/desired", "internal/agent", "internal/capture", "cmd"}, "YAML is read and written at the edges"},
-	{"os/exec", []string{"cmd", "internal/demo", "internal/testns", "internal/driver/release", "test"}, "what comes from a repository is run by two drivers alone, one after its digest was found good, the other by a shim of its own"},
+	{"os/exec", []string{"cmd", "internal/demo", "internal/testns", "internal/driver/release", "internal/driver/handover", "test"}, "what comes from a repository is run by drivers alone: after its digest was found good, or by a shim that has taken its rights away"},
 	{"unsafe", []string{"internal/api", "internal/doctor", "internal/driver/chain", "internal/driver/lb/plane"}, "a getsockopt and an ioctl that x/sys lacks, and structs as C laid them out, no more"},
 }
 
