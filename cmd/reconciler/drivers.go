@@ -14,6 +14,7 @@ import (
 	"reconciler/internal/driver/chain"
 	process "reconciler/internal/driver/daemon"
 	"reconciler/internal/driver/failpoint"
+	own "reconciler/internal/driver/handover"
 	"reconciler/internal/driver/lb"
 	"reconciler/internal/driver/netlink"
 	"reconciler/internal/driver/release"
@@ -80,7 +81,7 @@ func balancer() *desired.Balancer { return &desired.Balancer{Object: lb.Object()
 
 // checkers are the same drivers for what is pure of them: they need no host.
 func checkers() []driver.Driver {
-	return []driver.Driver{&netlink.Driver{}, &lb.Driver{}, &chain.Driver{}, &release.Driver{}, &process.Driver{}}
+	return []driver.Driver{&netlink.Driver{}, &lb.Driver{}, &chain.Driver{}, &release.Driver{}, &process.Driver{}, &own.Driver{}}
 }
 
 // offline are drivers that look at no host: at the tree, and at objects that
@@ -94,7 +95,7 @@ func offline(at string, s settings) ([]driver.Driver, error) {
 	if at != "" {
 		c.Objects = artifact.At(filepath.Join(at, "objects"), artifact.Options{})
 	}
-	return []driver.Driver{&netlink.Driver{}, &lb.Driver{}, chain.Open(c), release.Open(release.Config{ReadOnly: true})}, nil
+	return []driver.Driver{&netlink.Driver{}, &lb.Driver{}, chain.Open(c), release.Open(release.Config{ReadOnly: true}), own.Open(nil, os.Args, nil)}, nil
 }
 
 // fetch brings what a set is made of to this host. What cannot be had is told

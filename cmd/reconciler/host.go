@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/pflag"
 
@@ -13,6 +14,7 @@ import (
 	"reconciler/internal/api"
 	"reconciler/internal/desired"
 	"reconciler/internal/driver"
+	own "reconciler/internal/driver/handover"
 	"reconciler/internal/engine"
 	"reconciler/internal/resource"
 	"reconciler/internal/source"
@@ -155,7 +157,8 @@ func (c *cli) working(h host, open func(*local) error) (*local, error) {
 	if err := open(l); err != nil {
 		return nil, exit(applyUnreadable, err)
 	}
-	l.planner = engine.Planner{Drivers: l.drivers, Protect: s.protection(), Guard: s.guard(), Decide: engine.Once{Loses: engine.Loses(l.drivers)}.Decide()}
+	oneShot := append(slices.Clone(l.drivers), own.Open(nil, os.Args, c.log))
+	l.planner = engine.Planner{Drivers: oneShot, Protect: s.protection(), Guard: s.guard(), Decide: engine.Once{Loses: engine.Loses(l.drivers)}.Decide()}
 	return l, nil
 }
 

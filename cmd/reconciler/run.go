@@ -19,7 +19,10 @@ import (
 
 	"reconciler/internal/agent"
 	"reconciler/internal/api"
+	"reconciler/internal/driver"
+	own "reconciler/internal/driver/handover"
 	"reconciler/internal/engine"
+	"reconciler/internal/handover"
 	"reconciler/internal/health"
 	"reconciler/internal/source"
 	"reconciler/internal/state"
@@ -34,6 +37,7 @@ type runOptions struct {
 	resync  time.Duration
 	metrics string
 	mode    string
+	pidFile string
 }
 
 func (c *cli) runCommand() *cobra.Command {
@@ -55,6 +59,7 @@ func (c *cli) runCommand() *cobra.Command {
 	f.DurationVar(&o.resync, "resync", 0, "the time after which a change whose event was lost is found (default 30s)")
 	f.StringVar(&o.metrics, "metrics", "", `address of /metrics (default "127.0.0.1:9377"; empty: none)`)
 	f.StringVar(&o.mode, "mode", "", "enforce, observe (plan and report, never write) or suspended (default enforce)")
+	f.StringVar(&o.pidFile, "pid-file", "", "where the number of the process is written that keeps this host, also after an upgrade")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		d, err := c.daemon(cmd, o)
 		if err != nil {
@@ -123,12 +128,19 @@ func (o runOptions) policy(s *settings, changed func(string) bool) error {
 // daemon is a running reconciler: the engine and what it is asked through.
 type daemon struct {
 	*local
-	asked    host
-	engine   *engine.Engine
-	registry *prometheus.Registry
-	socket   net.Listener
-	metrics  net.Listener
-	release  func()
+	asked       host
+	engine      *engine.Engine
+	registry    *prometheus.Registry
+	socket      *api.Socket
+	metricsFile *os.File // a listener; nil for none
+	doors       doors
+	release     func() // of the lock; nil while somebody else has it
+	pidFile     string
+
+	inherited *handover.Inheritance // of the former version; nil where there is none
+	self      *own.Driver
+	lease     handover.Lease
+	left      bool // the successor has all of it
 }
 
 // daemon makes everything that run needs. Nothing is changed yet.
@@ -142,7 +154,7 @@ func (c *cli) daemon(cmd *cobra.Command, o runOptions) (*daemon, error) {
 	if err := o.over(&l.settings, cmd.Flags().Changed); err != nil {
 		return nil, exit(exitUsage, err)
 	}
-	d := &daemon{local: l, asked: o.host, registry: prometheus.NewRegistry()}
+	d := &daemon{local: l, asked: o.host, registry: prometheus.NewRegistry(), pidFile: o.pidFile}
 	if err := d.open(cmd.Context()); err != nil {
 		d.close()
 		return nil, err
@@ -151,52 +163,66 @@ func (c *cli) daemon(cmd *cobra.Command, o runOptions) (*daemon, error) {
 }
 
 func (d *daemon) open(ctx context.Context) (err error) {
+	if d.inherited, err = handover.Inherit(); err != nil {
+		return err
+	}
+	var before *handover.Conn
+	if d.inherited != nil {
+		before = d.inherited.Conn
+	} else if err := d.takeLock(ctx); err != nil {
+		return err
+	}
+	if err := d.openDoors(); err != nil {
+		return err
+	}
+	d.lease = handover.Lease{Path: d.socketPath() + ".freeze"}
+	d.self = own.Open(before, os.Args, d.cli.log)
+	d.drivers = append(d.drivers, d.self)
+	if d.inherited != nil {
+		if err := d.takeOver(ctx); err != nil {
+			return err
+		}
+	}
+	// By now what is on disk is what the former process has left.
+	d.engine, err = d.makeEngine(d.drivers, d.registry)
+	return err
+}
+
+func (d *daemon) takeLock(ctx context.Context) (err error) {
 	d.release, err = d.lock(ctx)
 	if errors.Is(err, state.ErrLocked) {
 		return exit(exitLease, fmt.Errorf("another one keeps this network namespace: %w", err))
 	}
-	if err != nil {
-		return err
-	}
-	if d.socket, err = api.Listen(d.socketPath()); err != nil {
-		return exit(exitLease, err)
-	}
-	if d.settings.Metrics != "" {
-		if d.metrics, err = net.Listen("tcp", d.settings.Metrics); err != nil {
-			return fmt.Errorf("listen for metrics: %w", err)
-		}
-	}
-	return d.makeEngine()
+	return err
 }
 
-func (d *daemon) makeEngine() error {
+func (d *daemon) makeEngine(drivers []driver.Driver, registry *prometheus.Registry) (*engine.Engine, error) {
 	store, err := source.OpenStore(d.dir.Path("snapshots"))
 	if errors.Is(err, source.ErrCorrupt) {
 		d.cli.log.Warn("snapshots cannot be read; beginning anew", "err", err)
 	} else if err != nil {
-		return err
+		return nil, err
 	}
 	src, err := d.makeSource()
 	if err != nil {
-		return exit(exitUsage, err)
+		return nil, exit(exitUsage, err)
 	}
-	d.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s, err := d.settings.engine()
 	if err != nil {
-		return exit(exitUsage, err)
+		return nil, exit(exitUsage, err)
 	}
 	var namespace func() error
 	if d.cli.netns != "" {
 		namespace = func() error { return named(netnsPath(d.cli.netns)) }
 	}
-	monitor := health.New(health.Config{Observer: engine.NewHealthMetrics(d.registry), Mono: sinceBoot})
-	d.engine, err = engine.New(engine.Config{
-		Source: src, Snapshots: store, Records: d.dir, Drivers: d.drivers, Settings: s,
+	monitor := health.New(health.Config{Observer: engine.NewHealthMetrics(registry), Mono: sinceBoot})
+	return engine.New(engine.Config{
+		Source: src, Snapshots: store, Records: d.dir, Drivers: drivers, Settings: s,
 		Host: d.settings.Hostname, Version: version,
-		Log: d.cli.log, Registry: d.registry, Notify: engine.SystemdNotifier(os.Getenv),
+		Log: d.cli.log, Registry: registry, Notify: engine.SystemdNotifier(os.Getenv),
 		Namespace: namespace, Refused: d.refused, Health: monitor, Balancer: balancer(),
 	})
-	return err
 }
 
 func (d *daemon) makeSource() (source.Source, error) {
@@ -219,20 +245,21 @@ func (d *daemon) socketPath() string {
 	return orElse(d.settings.Socket, agent.Default().Socket)
 }
 
-// run works until the context ends.
+// run works until the context ends, or the next version goes on.
 func (d *daemon) run(ctx context.Context) error {
+	ctx, leave := context.WithCancel(ctx)
+	defer leave()
 	g, ctx := errgroup.WithContext(ctx)
-	server := &api.Server{Engine: d.engine, Log: d.cli.log}
-	metrics := promhttp.HandlerFor(d.registry, promhttp.HandlerOpts{})
+	d.makeDoors()
+	d.self.Serve(&former{daemon: d, ctx: ctx, group: g, leave: leave})
 	task := func(name string, run func(context.Context) error) {
 		g.Go(func() error { return guarded(name, func() error { return run(ctx) }) })
 	}
+	if err := errors.Join(d.doors.open(ctx, g), d.lease.End(), d.writePID()); err != nil {
+		return err
+	}
 	task("engine", d.engine.Run)
 	task("hangup", d.hangups)
-	task("socket", func(ctx context.Context) error { return server.Serve(ctx, d.socket) })
-	if d.metrics != nil {
-		task("metrics", func(ctx context.Context) error { return api.ServeMetrics(ctx, d.metrics, metrics) })
-	}
 	d.cli.log.Info("running", "source", d.engine.Status().Source, "socket", d.socket.Addr().String())
 	err := g.Wait()
 	var p *engine.PanicError
@@ -241,6 +268,27 @@ func (d *daemon) run(ctx context.Context) error {
 	}
 	d.cli.log.Info("stopped; the network is left as it is")
 	return err
+}
+
+// makeDoors says what is served behind each listener.
+func (d *daemon) makeDoors() {
+	server := &api.Server{Engine: d.engine, Log: d.cli.log, Writable: d.writable}
+	d.doors.all = []door{{doorAPI, d.socket.Again, server.Serve}}
+	if d.metricsFile == nil {
+		return
+	}
+	metrics := promhttp.HandlerFor(d.registry, promhttp.HandlerOpts{})
+	d.doors.all = append(d.doors.all, door{
+		doorMetrics, func() (net.Listener, error) { return net.FileListener(d.metricsFile) },
+		func(ctx context.Context, l net.Listener) error { return api.ServeMetrics(ctx, l, metrics) },
+	})
+}
+
+// notify speaks to the service manager.
+func (d *daemon) notify(state string) {
+	if n := engine.SystemdNotifier(os.Getenv); n.Send != nil {
+		n.Send(state)
+	}
 }
 
 // hangups turns SIGHUP into a look at the source.
@@ -271,10 +319,13 @@ func guarded(name string, run func() error) (err error) {
 }
 
 func (d *daemon) close() {
-	for _, l := range []net.Listener{d.socket, d.metrics} {
-		if l != nil {
-			l.Close()
-		}
+	if d.socket != nil && (d.left || d.inherited != nil && d.release == nil) {
+		_ = d.socket.Leave() // who has it goes on
+	} else if d.socket != nil {
+		_ = d.socket.Close()
+	}
+	if d.metricsFile != nil {
+		_ = d.metricsFile.Close()
 	}
 	if d.release != nil {
 		d.release()
