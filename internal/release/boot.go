@@ -72,7 +72,7 @@ func (r *Root) journal() (j resource.Journal, ok bool, err error) {
 		return j, false, nil
 	}
 	if err == nil {
-		err = json.Unmarshal(content, &j)
+		j, err = parseJournal(content)
 	}
 	if err != nil {
 		return resource.Journal{}, false, fmt.Errorf("read the journal: %w", err)

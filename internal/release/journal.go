@@ -26,10 +26,7 @@ func (r *Root) Journal() (j resource.Journal, ok bool, err error) {
 		return j, false, nil
 	}
 	if err == nil {
-		err = json.Unmarshal(content, &j)
-	}
-	if err == nil && !knownState(j.State) {
-		err = fmt.Errorf("state %q", j.State)
+		j, err = parseJournal(content)
 	}
 	if err != nil {
 		aside := os.Rename(r.own("journal"), r.own("journal.unreadable"))
@@ -38,8 +35,15 @@ func (r *Root) Journal() (j resource.Journal, ok bool, err error) {
 	return j, true, nil
 }
 
-func knownState(s resource.JournalState) bool {
-	return s == resource.JournalIdle || s == resource.JournalTrying || s == resource.JournalRollback
+func parseJournal(content []byte) (j resource.Journal, err error) {
+	if err := json.Unmarshal(content, &j); err != nil {
+		return j, err
+	}
+	switch j.State {
+	case resource.JournalIdle, resource.JournalTrying, resource.JournalRollback:
+		return j, nil
+	}
+	return j, fmt.Errorf("state %q", j.State)
 }
 
 // WriteJournal writes the journal down. One that rests ends the count of starts

@@ -103,7 +103,10 @@ func (c child) run(ctx context.Context) ([]byte, error) {
 	limitChild(cmd.Process.Pid)
 	err := cmd.Wait()
 	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // what it left running
-	if ctx.Err() != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	switch {
+	case errors.Is(err, exec.ErrWaitDelay) && cmd.ProcessState.Success():
+		err = nil // it left one that had its output
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		err = fmt.Errorf("not done within %s", c.timeout)
 	}
 	return out.Bytes(), err
