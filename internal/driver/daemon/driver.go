@@ -220,10 +220,22 @@ func (d *Driver) end(one resource.Daemon) error {
 		d.point("stop-recorded")
 		return p.signal(signalOf(one.Stop, unix.SIGTERM))
 	case resource.DaemonStopping:
-		return errors.Join(p.signal(unix.SIGKILL), d.groups.kill(p.group()))
+		if bootTime() < p.Kill { // perhaps it was recorded and not told
+			return p.signal(signalOf(one.Stop, unix.SIGTERM))
+		}
+		return d.kill(p)
 	case resource.DaemonExited:
 	}
 	return d.forget(p)
+}
+
+// kill ends a process at once, with all that is in its cgroup, or where there is
+// none in the session that it leads.
+func (d *Driver) kill(p *process) error {
+	if p.pidfd >= 0 && len(d.groups.dirs(p.group())) == 0 {
+		_ = unix.Kill(-p.PID, unix.SIGKILL) // it was there just now
+	}
+	return errors.Join(p.signal(unix.SIGKILL), d.groups.kill(p.group()))
 }
 
 // forget removes all that there was of a process that ended.

@@ -138,6 +138,9 @@ func (d *Driver) look(p *process) {
 	if p.pidfd < 0 {
 		return
 	}
+	if len(d.groups.dirs(p.group())) == 0 {
+		p.sweep()
+	}
 	if gone, reason, failed := exited(p.pidfd, p.PID); gone {
 		p.ended(reason, failed)
 		d.stopGroup(p)
@@ -149,6 +152,18 @@ func (d *Driver) look(p *process) {
 	if n := len(p.Starts); !bySelf && p.Ready == 0 && n > 0 && bootTime() >= p.Starts[n-1]+r.Timeout {
 		p.Ready = bootTime()
 		d.keepRecord(p)
+	}
+}
+
+// sweep ends the session of a process that ended and was not waited for yet:
+// until then its number is nobody else's.
+func (p *process) sweep() {
+	poll := []unix.PollFd{{Fd: int32(p.pidfd), Events: unix.POLLIN}}
+	if n, err := unix.Poll(poll, 0); err != nil || n == 0 {
+		return
+	}
+	if ticks, err := startTicks(p.PID); err == nil && ticks == p.Ticks {
+		_ = unix.Kill(-p.PID, unix.SIGKILL)
 	}
 }
 

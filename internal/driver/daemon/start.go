@@ -64,8 +64,9 @@ func (d *Driver) tryStart(one resource.Daemon, p *process) error {
 	if err != nil {
 		fresh.ended(err.Error(), true)
 		d.stopGroup(fresh)
+		err = errors.Join(err, d.write(fresh))
 	}
-	return errors.Join(err, d.write(fresh))
+	return err
 }
 
 func windowOf(one resource.Daemon) time.Duration {
@@ -159,6 +160,11 @@ func (d *Driver) spawn(p *process, s *spec, listeners []*os.File) error {
 	if p.Ticks, err = startTicks(pid); err != nil {
 		return errors.Join(err, given.Close())
 	}
+	// Before it is told what to become: until then it ends with this program.
+	if err := d.write(p); err != nil {
+		return errors.Join(err, given.Close())
+	}
+	d.point("start-held")
 	_, err = given.Write(text)
 	if err := errors.Join(err, given.Close()); err != nil && !errors.Is(err, syscall.EPIPE) {
 		return err
