@@ -1,0 +1,255 @@
+package daemon
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"reconciler/internal/diff"
+	"reconciler/internal/resource"
+)
+
+func TestStartObserveStop(t *testing.T) {
+	r := newRig(t)
+	d := r.daemon("sleep")
+	r.apply(create(d), create(d)) // twice is once
+	s := r.seen(d)
+	if s.State != resource.DaemonRunning || s.PID == 0 || s.Started == 0 || s.Restarts != 0 {
+		t.Fatalf("seen %+v", s)
+	}
+	if got := r.mine(); len(got) != 1 || got[0] != s.PID {
+		t.Fatalf("processes %v, want %d", got, s.PID)
+	}
+	r.apply(remove(d))
+	if s := r.awaitState(d, resource.DaemonExited); s.Reason != "signal: SIGTERM" || !s.Failed || s.Ended == 0 {
+		t.Errorf("seen %+v", s)
+	}
+	r.apply(remove(d), remove(d))
+	if all := r.observe(); len(all) != 0 {
+		t.Errorf("it is remembered: %+v", all)
+	}
+	for _, dir := range r.groups.dirs(strings.TrimSuffix(fileOf(d), recordSuffix)) {
+		if _, err := os.Stat(dir); err == nil {
+			t.Errorf("%s is left", dir)
+		}
+	}
+}
+
+// One that does not end when asked is killed at its deadline and not before,
+// with all that it started.
+func TestKilledAtTheDeadline(t *testing.T) {
+	r := newRig(t)
+	d := r.daemon("ignore")
+	r.apply(create(d))
+	r.waitFor("its child", func() bool { return len(r.mine()) == 2 })
+	r.apply(remove(d))
+	s := r.seen(d)
+	if s.State != resource.DaemonStopping || s.Kill == 0 {
+		t.Fatalf("seen %+v", s)
+	}
+	r.apply(remove(d)) // asked again, as after a crash
+	time.Sleep(100 * time.Millisecond)
+	if n := len(r.mine()); bootTime() < s.Kill && n != 2 {
+		t.Fatalf("%d processes before the deadline, want 2", n)
+	}
+	r.waitFor("the deadline", func() bool { return bootTime() > s.Kill })
+	r.apply(remove(d))
+	if s := r.awaitState(d, resource.DaemonExited); s.Reason != "signal: SIGKILL" {
+		t.Errorf("seen %+v", s)
+	}
+	r.waitFor("its child to end", func() bool { return len(r.mine()) == 0 })
+}
+
+// What a process leaves behind when it ends, ends with it.
+func TestNothingIsLeftOfOneThatEnded(t *testing.T) {
+	r := newRig(t)
+	d := r.daemon("leave")
+	r.apply(create(d))
+	if s := r.awaitState(d, resource.DaemonExited); s.Reason != "exit status 0" || s.Failed {
+		t.Errorf("seen %+v", s)
+	}
+	r.waitFor("its child to end", func() bool { return len(r.mine()) == 0 })
+}
+
+func TestRestartsAreCounted(t *testing.T) {
+	r := newRig(t)
+	d := r.daemon("exit", "7")
+	d.Restart.Window = time.Hour
+	r.apply(create(d))
+	for n := range 3 {
+		s := r.awaitState(d, resource.DaemonExited)
+		if s.Reason != "exit status 7" || !s.Failed || s.Restarts != uint32(n) {
+			t.Fatalf("after %d restarts: %+v", n, s)
+		}
+		r.reopen() // the count outlives the program
+		r.apply(diff.Op{Verb: diff.Update, Key: d.Key(), From: d, To: d})
+	}
+}
+
+func TestOneThatCannotStart(t *testing.T) {
+	r := newRig(t)
+	d := r.daemon("sleep")
+	d.Argv[0] = "/nonexistent/program"
+	began := time.Now()
+	err := r.Driver.Apply(t.Context(), []diff.Op{create(d)})[0]
+	if err == nil || !strings.Contains(err.Error(), "/nonexistent/program: no such file") {
+		t.Errorf("error %v", err)
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	if s := r.seen(d); s.State != resource.DaemonExited || !s.Failed {
+		t.Errorf("seen %+v", s)
+	}
+}
+
+func TestAdoption(t *testing.T) {
+	r := newRig(t)
+	d := r.daemon("ignore")
+	r.apply(create(d))
+	r.waitFor("its child", func() bool { return len(r.mine()) == 2 })
+	was := r.seen(d)
+	r.reopen()
+	if s := r.seen(d); s.State != resource.DaemonRunning || s.PID != was.PID || s.Started != was.Started {
+		t.Fatalf("seen %+v, want %+v", s, was)
+	}
+	r.apply(create(d))
+	if n := len(r.mine()); n != 2 {
+		t.Fatalf("%d processes", n)
+	}
+	r.apply(remove(d))
+	kill := r.seen(d).Kill
+	r.reopen()
+	if s := r.seen(d); s.State != resource.DaemonStopping || s.Kill != kill {
+		t.Fatalf("seen %+v", s)
+	}
+	r.waitFor("the deadline", func() bool { return bootTime() > kill })
+	r.apply(remove(d))
+	r.awaitState(d, resource.DaemonExited)
+	r.waitFor("its child to end", func() bool { return len(r.mine()) == 0 })
+}
+
+// A number that another process has now is not taken for the one that had it.
+func TestAnotherProcessIsNotAdopted(t *testing.T) {
+	r := newRig(t)
+	d, other := r.daemon("sleep"), r.daemon("sleep")
+	other.Name = "other"
+	r.apply(create(d), create(other))
+	pid := r.seen(other).PID
+	r.forge(d, func(rec *record) { rec.PID = pid })
+	if s := r.seen(d); s.State != resource.DaemonExited {
+		t.Errorf("seen %+v", s)
+	}
+	if s := r.seen(other); s.State != resource.DaemonRunning || s.PID != pid {
+		t.Errorf("the other one: %+v", s)
+	}
+	r.forge(other, func(rec *record) { rec.Boot = "another" })
+	if s := r.seen(other); s.State == resource.DaemonRunning {
+		t.Errorf("one of another boot: %+v", s)
+	}
+}
+
+// forge changes a record while no driver is there.
+func (r *rig) forge(d resource.Daemon, change func(*record)) {
+	r.Helper()
+	path := r.path(fileOf(d))
+	var rec record
+	if err := readRecord(path, &rec); err != nil {
+		r.Fatal(err)
+	}
+	change(&rec)
+	text, err := json.Marshal(rec)
+	if err == nil {
+		err = os.WriteFile(path, text, 0o600)
+	}
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.reopen()
+}
+
+// Files that change alone are written and told of; the process stays.
+func TestReload(t *testing.T) {
+	r := newRig(t)
+	d := r.daemon("conf")
+	d.Reload, d.Files = "HUP", []resource.NamedText{{Name: "conf", Text: "12345"}}
+	r.apply(create(d))
+	r.waitFor("the file", func() bool { return strings.Contains(r.log(d), "conf has 5 bytes, mode -rw-------") })
+	pid := r.seen(d).PID
+	next := d
+	next.Files = []resource.NamedText{{Name: "conf", Text: "123"}}
+	r.apply(diff.Op{Verb: diff.Update, Key: d.Key(), From: d, To: next})
+	r.waitFor("the other file", func() bool { return strings.Contains(r.log(d), "conf has 3 bytes") })
+	if all := r.observe(); len(all) != 1 || all[0].Seen.PID != pid || !all[0].Equal(next) {
+		t.Errorf("seen %+v", all)
+	}
+}
+
+// Each link has its own, and they do not know of each other.
+func TestInstances(t *testing.T) {
+	r := newRig(t)
+	a, b := r.daemon("sleep"), r.daemon("sleep")
+	a.Link, b.Link = "eth0", "eth0.100"
+	a.Argv, b.Argv = append(a.Argv, "of-{interface}", r.mark), append(b.Argv, "of-{interface}", r.mark)
+	r.apply(create(a), create(b))
+	for _, d := range []resource.Daemon{a, b} {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", r.seen(d).PID))
+		if err != nil || !strings.Contains(string(text), "of-"+d.Link+"\x00") {
+			t.Errorf("%s runs %q, %v", d.Link, text, err)
+		}
+	}
+	r.apply(remove(a))
+	r.awaitState(a, resource.DaemonExited)
+	if s := r.seen(b); s.State != resource.DaemonRunning {
+		t.Errorf("the other one: %+v", s)
+	}
+}
+
+// What is secret is in records of root alone: not in logs, fields or command
+// lines.
+func TestSecrets(t *testing.T) {
+	const secret = "s3cr3t-w0rd"
+	r := newRig(t)
+	var logged bytes.Buffer
+	r.cfg.Log = slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	r.reopen()
+	d := r.daemon("sleep")
+	d.Env = []resource.NamedText{{Name: "SECRET", Text: secret}}
+	d.Files = []resource.NamedText{{Name: "key", Text: secret}}
+	r.apply(create(d))
+	r.waitFor("its environment", func() bool { return strings.Contains(r.log(d), "up true") })
+	bad := r.daemon("sleep")
+	bad.Name, bad.Env, bad.Files, bad.Argv = "bad", d.Env, d.Files, []string{"/nonexistent"}
+	if err := r.Driver.Apply(t.Context(), []diff.Op{create(bad)})[0]; err == nil || strings.Contains(err.Error(), secret) {
+		t.Errorf("error %v", err)
+	}
+	r.reopen()
+	for _, o := range r.observe() {
+		if text := fmt.Sprint(o.Fields()); strings.Contains(text, secret) {
+			t.Errorf("fields %s", text)
+		}
+	}
+	if strings.Contains(logged.String(), secret) || strings.Contains(r.log(d), secret) {
+		t.Error("it is in a log")
+	}
+	err := filepath.WalkDir(r.cfg.State, func(path string, e os.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		info, err := e.Info()
+		text, rerr := os.ReadFile(path)
+		if rerr == nil && bytes.Contains(text, []byte(secret)) && info.Mode().Perm() != 0o600 {
+			t.Errorf("%s has mode %v", path, info.Mode())
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
