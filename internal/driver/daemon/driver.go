@@ -74,7 +74,6 @@ type Driver struct {
 
 	mu      sync.Mutex
 	known   map[string]*process // by the file of its record
-	loaded  bool
 	sockets map[resource.DaemonSocket]*os.File
 	last    resolved
 	wake    *os.File // an eventfd: the set of processes is another one
@@ -118,7 +117,6 @@ func (d *Driver) Close() error {
 	}
 	clear(d.sockets)
 	clear(d.known)
-	d.loaded = false
 	return errors.Join(errs...)
 }
 
@@ -160,6 +158,7 @@ func (d *Driver) Observe(_ context.Context, q observed.Query) (observed.State, e
 	objects := resource.NewSet(len(d.known))
 	for _, p := range d.known {
 		d.look(p)
+		d.rotate(p.Daemon)
 		one := p.Daemon
 		one.Seen = p.seen()
 		if q.All {
@@ -190,6 +189,9 @@ func (d *Driver) apply(op diff.Op) error {
 		return d.end(op.From.(resource.Daemon))
 	}
 	to := op.To.(resource.Daemon)
+	for _, f := range d.Check(to) {
+		return errors.New(f.Message) // it may have been wanted before the agent's file was read anew
+	}
 	p := d.known[fileOf(to)]
 	if p != nil {
 		d.look(p)
@@ -229,10 +231,13 @@ func (d *Driver) end(one resource.Daemon) error {
 	return d.forget(p)
 }
 
+// grouped tells whether a process has a cgroup.
+func (d *Driver) grouped(p *process) bool { return len(d.groups.procs(p.group())) > 0 }
+
 // kill ends a process at once, with all that is in its cgroup, or where there is
 // none in the session that it leads.
 func (d *Driver) kill(p *process) error {
-	if p.pidfd >= 0 && len(d.groups.dirs(p.group())) == 0 {
+	if p.pidfd >= 0 && !d.grouped(p) {
 		_ = unix.Kill(-p.PID, unix.SIGKILL) // it was there just now
 	}
 	return errors.Join(p.signal(unix.SIGKILL), d.groups.kill(p.group()))

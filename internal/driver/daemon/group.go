@@ -54,13 +54,20 @@ func (g groups) dirs(name string) []string {
 	return out
 }
 
-// procs are the files by which a process enters a cgroup.
+// procs are the files by which a process enters a cgroup that was made.
 func (g groups) procs(name string) []string {
 	var out []string
 	for _, dir := range g.dirs(name) {
-		out = append(out, filepath.Join(dir, "cgroup.procs"))
+		if path := filepath.Join(dir, "cgroup.procs"); exists(path) {
+			out = append(out, path)
+		}
 	}
 	return out
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 // prepare makes an empty cgroup with the limits of a process.
@@ -103,29 +110,61 @@ func (g groups) delegate() error {
 	return nil
 }
 
-func (g groups) limit(name string, one resource.Daemon) error {
-	var errs []error
-	set := func(v1controller, v1file, v2file, value string) {
-		path := filepath.Join(g.v2, g.within, name, v2file)
-		if g.v2 == "" {
-			if g.v1[v1controller] == "" {
-				errs = append(errs, fmt.Errorf("there is no cgroup here that limits %s", v1controller))
-				return
-			}
-			path = filepath.Join(g.v1[v1controller], g.within, name, v1file)
-		}
-		if err := os.WriteFile(path, []byte(value), 0o644); err != nil {
-			errs = append(errs, fmt.Errorf("limit %s: %w", v1controller, err))
-		}
-	}
+// maxTasks bounds the threads of a process and of what it starts.
+const maxTasks = 4096
+
+// setting is a limit, in the files of both versions.
+type setting struct {
+	controller, v1, v2, value string
+	extra                     bool // does without where there is no such file
+}
+
+// settings are all limits: the cgroup may have those of a former process.
+func settings(one resource.Daemon) []setting {
+	memory, memoryV1, cpu, cpuV1, swap := "max", "-1", "max", "-1", "max"
 	if one.Memory != 0 {
-		set("memory", "memory.limit_in_bytes", "memory.max", strconv.FormatUint(one.Memory, 10))
+		memory = strconv.FormatUint(one.Memory, 10)
+		memoryV1, swap = memory, "0"
 	}
 	if one.CPU != 0 {
-		quota := strconv.Itoa(int(one.CPU) * cpuPeriod / 100)
-		set("cpu", "cpu.cfs_quota_us", "cpu.max", quota)
+		cpu = strconv.FormatUint(uint64(one.CPU)*cpuPeriod/100, 10)
+		cpuV1 = cpu
+	}
+	return []setting{
+		{"memory", "memory.memsw.limit_in_bytes", "", "-1", true}, // or the next could not grow
+		{"memory", "memory.limit_in_bytes", "", memoryV1, one.Memory == 0},
+		{"memory", "memory.memsw.limit_in_bytes", "", memoryV1, true},
+		{"memory", "", "memory.max", memory, one.Memory == 0},
+		{"memory", "", "memory.swap.max", swap, true},
+		{"memory", "", "memory.oom.group", "1", true},
+		{"cpu", "cpu.cfs_quota_us", "", cpuV1, one.CPU == 0},
+		{"cpu", "", "cpu.max", cpu, one.CPU == 0},
+		{"pids", "pids.max", "pids.max", strconv.Itoa(maxTasks), true},
+	}
+}
+
+func (g groups) limit(name string, one resource.Daemon) error {
+	var errs []error
+	for _, s := range settings(one) {
+		if err := g.set(name, s); err != nil && !s.extra {
+			errs = append(errs, fmt.Errorf("limit %s: %w", s.controller, err))
+		}
 	}
 	return errors.Join(errs...)
+}
+
+func (g groups) set(name string, s setting) error {
+	mount, file := g.v2, s.v2
+	if g.v2 == "" {
+		mount, file = g.v1[s.controller], s.v1
+	}
+	switch {
+	case file == "":
+		return nil
+	case mount == "":
+		return errors.New("there is no cgroup here for it")
+	}
+	return os.WriteFile(filepath.Join(mount, g.within, name, file), []byte(s.value), 0o644)
 }
 
 // used is how much memory a cgroup uses, in bytes; 0 where that is not known.

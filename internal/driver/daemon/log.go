@@ -49,6 +49,9 @@ func (d *Driver) logOf(one resource.Daemon) string { return d.path(safe(one.Inst
 // rotate copies a log that has grown, and empties it: the process goes on
 // writing to the same file. What it writes between the two is lost.
 func (d *Driver) rotate(one resource.Daemon) {
+	if d.cfg.ReadOnly {
+		return
+	}
 	path := d.logOf(one)
 	info, err := os.Lstat(path)
 	if err != nil || info.Size() <= maxLog || !info.Mode().IsRegular() {

@@ -18,6 +18,7 @@ import (
 type process struct {
 	record
 	file  string
+	stamp stamp     // of the file, as it was read or written last
 	pidfd int       // -1: it does not run
 	asked bool      // a probe is under way
 	hears *notifier // of a process that says itself when it is ready
@@ -47,6 +48,8 @@ func (p *process) seen() resource.DaemonSeen {
 	}
 	if p.State == resource.DaemonExited {
 		s.PID, s.Ready = 0, 0
+	} else {
+		s.Reason = p.Note
 	}
 	return s
 }
@@ -138,7 +141,7 @@ func (d *Driver) look(p *process) {
 	if p.pidfd < 0 {
 		return
 	}
-	if len(d.groups.dirs(p.group())) == 0 {
+	if !d.grouped(p) {
 		p.sweep()
 	}
 	if gone, reason, failed := exited(p.pidfd, p.PID); gone {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"reconciler/internal/resource"
@@ -29,6 +30,7 @@ type record struct {
 	Kill   time.Duration        `json:"kill,omitempty"`
 	Reason string               `json:"reason,omitempty"`
 	Failed bool                 `json:"failed,omitempty"`
+	Note   string               `json:"note,omitempty"`   // what is not as it should be while it runs
 	Notify string               `json:"notify,omitempty"` // the name of its abstract socket
 }
 
@@ -47,30 +49,69 @@ func fileOf(d resource.Daemon) string {
 // safe is a name without what means something in paths.
 func safe(name string) string { return strings.ReplaceAll(name, "/", "%2f") }
 
-// load reads the records, once, and finds their processes.
+// stamp changes when a record does.
+type stamp struct {
+	ino   uint64
+	size  int64
+	mtime time.Time
+}
+
+func stampOf(info fs.FileInfo) stamp {
+	out := stamp{size: info.Size(), mtime: info.ModTime()}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		out.ino = st.Ino
+	}
+	return out
+}
+
+// load reads the records that changed, and finds their processes: another run
+// of the program may have had the namespace since the last look.
 func (d *Driver) load() error {
-	if d.loaded || d.cfg.State == "" {
+	if d.cfg.State == "" {
 		return nil
 	}
 	entries, err := os.ReadDir(d.dir())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("read the records of processes: %w", err)
 	}
+	there := make(map[string]bool, len(entries))
 	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), recordSuffix) {
-			continue
+		info, err := e.Info()
+		if err != nil || !strings.HasSuffix(e.Name(), recordSuffix) {
+			continue // gone meanwhile
 		}
-		p := &process{file: e.Name(), pidfd: -1}
-		if err := readRecord(d.path(e.Name()), &p.record); err != nil {
-			d.cfg.Log.Warn("a record of a process is put aside; its process, if there is one, runs on", "file", e.Name(), "err", err)
-			_ = os.Rename(d.path(e.Name()), d.path(e.Name()+".unreadable")) // then it is told again
-			continue
+		there[e.Name()] = true
+		if p := d.known[e.Name()]; p == nil || p.stamp != stampOf(info) {
+			d.read(e.Name(), stampOf(info))
 		}
-		d.known[p.file] = p
-		d.adopt(p)
 	}
-	d.loaded = true
+	for name, p := range d.known {
+		if !there[name] {
+			p.close()
+			delete(d.known, name)
+		}
+	}
 	return nil
+}
+
+// read takes a record in the place of what was known of it.
+func (d *Driver) read(name string, at stamp) {
+	if was := d.known[name]; was != nil {
+		was.close()
+		delete(d.known, name)
+	}
+	p := &process{file: name, pidfd: -1, stamp: at}
+	if err := readRecord(d.path(name), &p.record); err != nil {
+		if d.cfg.ReadOnly {
+			return
+		}
+		d.cfg.Log.Warn("a record of a process is put aside; its process, if there is one, runs on", "file", name, "err", err)
+		_ = os.Rename(d.path(name), d.path(name+".unreadable")) // then it is told again
+		return
+	}
+	d.known[name] = p
+	d.adopt(p)
+	d.stir()
 }
 
 func readRecord(path string, into *record) error {
@@ -102,6 +143,9 @@ func (d *Driver) write(p *process) error {
 	}
 	if err != nil {
 		return fmt.Errorf("record %s: %w", p.Daemon.Instance(), err)
+	}
+	if info, err := os.Lstat(d.path(p.file)); err == nil {
+		p.stamp = stampOf(info)
 	}
 	return nil
 }

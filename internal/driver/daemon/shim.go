@@ -59,6 +59,7 @@ func (s spec) become(told int) error {
 		}
 	}
 	unix.Umask(0o022)
+	_ = os.WriteFile("/proc/self/oom_score_adj", []byte(oomScore), 0o644) // where memory runs out, it goes before others
 	if err := s.descriptors(told); err != nil {
 		return err
 	}
@@ -100,9 +101,16 @@ func (s spec) descriptors(told int) error {
 	return unix.CloseRange(uint(told), ^uint(0), unix.CLOSE_RANGE_CLOEXEC)
 }
 
+// oomScore is between what nobody set and what goes first, 1000.
+const oomScore = "200"
+
 // drop takes away what its user has no right to. As root nothing is to be
 // dropped but the groups.
 func (s spec) drop() error {
+	for c := uintptr(0); s.UID != 0 && c <= unix.CAP_LAST_CAP; c++ {
+		// Where that is not allowed, new privileges are given up all the same.
+		_ = unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0)
+	}
 	if err := syscall.Setgroups(nil); err != nil {
 		return fmt.Errorf("leave all groups: %w", err)
 	}

@@ -47,7 +47,8 @@ func (d *Driver) tryStart(one resource.Daemon, p *process) error {
 	one.Seen = resource.DaemonSeen{}
 	fresh.Daemon, fresh.Boot, fresh.State = one, bootID(), resource.DaemonRunning
 	if err := d.groups.prepare(fresh.group(), one); err != nil {
-		return err
+		d.cfg.Log.Warn("a process is not limited", "daemon", one.Instance(), "err", err)
+		fresh.Note = "it is not limited: " + err.Error()
 	}
 	if err := d.hear(fresh, spec); err != nil {
 		return err

@@ -61,7 +61,7 @@ func (d *Driver) await() (wait int, fds []unix.PollFd) {
 }
 
 // logEvery is how often logs are looked at for their size.
-const logEvery = 10 * time.Second
+const logEvery = time.Second
 
 func (d *Driver) sleep(fds []unix.PollFd, wait int) error {
 	_, err := unix.Poll(fds, wait)
