@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"reconciler/internal/diff"
 	"reconciler/internal/resource"
 )
@@ -97,7 +99,7 @@ func TestOneThatCannotStart(t *testing.T) {
 	d := r.daemon("sleep")
 	d.Argv[0] = "/nonexistent/program"
 	began := time.Now()
-	err := r.Driver.Apply(t.Context(), []diff.Op{create(d)})[0]
+	err := r.Driver.Apply(t.Context(), ops(create(d)))[0]
 	if err == nil || !strings.Contains(err.Error(), "/nonexistent/program: no such file") {
 		t.Errorf("error %v", err)
 	}
@@ -226,7 +228,7 @@ func TestSecrets(t *testing.T) {
 	r.waitFor("its environment", func() bool { return strings.Contains(r.log(d), "up true") })
 	bad := r.daemon("sleep")
 	bad.Name, bad.Env, bad.Files, bad.Argv = "bad", d.Env, d.Files, []string{"/nonexistent"}
-	if err := r.Driver.Apply(t.Context(), []diff.Op{create(bad)})[0]; err == nil || strings.Contains(err.Error(), secret) {
+	if err := r.Driver.Apply(t.Context(), ops(create(bad)))[0]; err == nil || strings.Contains(err.Error(), secret) {
 		t.Errorf("error %v", err)
 	}
 	r.reopen()
@@ -250,6 +252,64 @@ func TestSecrets(t *testing.T) {
 		return err
 	})
 	if err != nil {
+		t.Error(err)
+	}
+}
+
+// A watch that began before anything was read hears of what was adopted.
+func TestTheWatchHearsOfTheAdopted(t *testing.T) {
+	r := newRig(t)
+	d := r.daemon("sleep")
+	r.apply(create(d))
+	r.reopen()
+	changed, _ := r.watch()
+	time.Sleep(100 * time.Millisecond)
+	pid := r.seen(d).PID
+	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for { // first that it is ready
+		select {
+		case k := <-changed:
+			if k != d.Key() {
+				t.Fatalf("told of %s", k)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("not told")
+		}
+		if r.seen(d).State == resource.DaemonExited {
+			return
+		}
+	}
+}
+
+// Of two programs that have the namespace in turn, as in a handover, each sees
+// what the other one did meanwhile.
+func TestTwoInTurn(t *testing.T) {
+	r := newRig(t)
+	d, e := r.daemon("sleep"), r.daemon("sleep")
+	e.Name = "other"
+	r.apply(create(d))
+	r.observe()
+	former := r.Driver
+	r.open()
+	next := r.Driver
+	if s := r.seen(d); s.State != resource.DaemonRunning {
+		t.Fatalf("seen %+v", s)
+	}
+	r.Driver = former
+	r.apply(create(e), remove(d))
+	r.awaitState(d, resource.DaemonExited)
+	r.apply(remove(d))
+	r.Driver = next
+	r.apply(create(e))
+	if all := r.observe(); len(all) != 1 || all[0].Key() != e.Key() || all[0].Seen.State != resource.DaemonRunning {
+		t.Errorf("seen %+v", all)
+	}
+	if n := len(r.mine()); n != 1 {
+		t.Errorf("%d processes", n)
+	}
+	if err := former.Close(); err != nil {
 		t.Error(err)
 	}
 }

@@ -168,10 +168,12 @@ func serve(word string) error {
 	done := make(chan struct{})
 	go func() {
 		<-term
+		_ = l.Close()
+		time.Sleep(100 * time.Millisecond) // who was accepted last has not asked yet
 		_ = s.Shutdown(context.Background())
 		close(done)
 	}()
-	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 		return err
 	}
 	<-done
