@@ -8,7 +8,7 @@ export PATH := $(PATH):/usr/local/go/bin
 
 # Only a tagged, clean tree has a version; any other build is a development one
 # and says its commit.
-VERSION := $(shell git diff --quiet HEAD 2>/dev/null && git describe --tags --exact-match 2>/dev/null)
+VERSION ?= $(shell git diff --quiet HEAD 2>/dev/null && git describe --tags --exact-match 2>/dev/null)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 STATIC  := CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
 FUZZTIME ?= 30s
@@ -21,8 +21,13 @@ ROOT := $(if $(filter-out 0,$(shell id -u)),-exec "sudo -E")
 ##@ Build
 
 .PHONY: build
-build: ## bin/reconciler, one static binary
+build: ## bin/reconciler and bin/reconciler-boot, static binaries
 	$(STATIC) -o bin/reconciler ./cmd/reconciler
+	$(STATIC) -o bin/reconciler-boot ./cmd/reconciler-boot
+
+.PHONY: dist
+dist: ## dist/reconciler-ARCH.tar.gz and .zip with their sha256, as upgrades take them
+	go run ./test/dist -version '$(VERSION)' -stamp "$$(git log -1 --format=%ct)" -out dist
 
 .PHONY: generate
 generate: deps-generate ## write the generated files anew: schemas, BPF objects
@@ -87,6 +92,10 @@ lint: ## gofmt, go vet, staticcheck and the rules in test/rules
 .PHONY: generate-check
 generate-check: deps-generate ## fail when generated files are stale
 	test/fresh.sh
+
+.PHONY: dist-check
+dist-check: ## fail unless two builds of dist are equal, byte by byte
+	test/dist.sh
 
 .PHONY: deps deps-guest deps-play deps-generate
 deps: # what the tests need beside Go, from Debian, if it is missing

@@ -15,6 +15,7 @@ import (
 	"reconciler/internal/observed"
 	"reconciler/internal/release"
 	"reconciler/internal/resource"
+	"reconciler/internal/testns"
 )
 
 // TestHandMadeLayout is that a layout of before is used, gone back to, and not
@@ -133,9 +134,7 @@ func openDir(t *testing.T) string {
 // TestFullDisk upgrades on disks of many sizes, and with few inodes: it succeeds,
 // or says that the disk is full and leaves the former version as it was.
 func TestFullDisk(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("mounts")
-	}
+	testns.NeedRoot(t)
 	const size = 1 << 20
 	base := openDir(t)
 	artifacts(t, base, size)
@@ -220,9 +219,7 @@ func saysFull(t *testing.T, options string, err error) {
 
 // TestReadOnlyDisk is that nothing can be upgraded there, and that this is told.
 func TestReadOnlyDisk(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("mounts")
-	}
+	testns.NeedRoot(t)
 	base := openDir(t)
 	artifacts(t, base, 100)
 	mount := filepath.Join(base, "m")
