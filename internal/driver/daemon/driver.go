@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -157,6 +158,7 @@ func (d *Driver) Observe(_ context.Context, q observed.Query) (observed.State, e
 	}
 	objects := resource.NewSet(len(d.known))
 	for _, p := range d.known {
+		d.follow(p, q.Want)
 		d.look(p)
 		d.rotate(p.Daemon)
 		one := p.Daemon
@@ -167,6 +169,22 @@ func (d *Driver) Observe(_ context.Context, q observed.Query) (observed.State, e
 		objects.Put(resource.Object{Resource: one, Owner: resource.Ours})
 	}
 	return observed.State{Objects: objects}, nil
+}
+
+// follow takes over what a process needs not be started again for: how it is
+// asked whether it is ready, stopped, and started the next time.
+func (d *Driver) follow(p *process, want *resource.Set) {
+	o, ok := want.Get(p.Daemon.Key())
+	if !ok || d.cfg.ReadOnly {
+		return
+	}
+	next, ok := o.Resource.(resource.Daemon)
+	next.Files, next.Seen = p.Daemon.Files, p.Daemon.Seen
+	if !ok || reflect.DeepEqual(next, p.Daemon) {
+		return
+	}
+	p.Daemon = next
+	d.keepRecord(p)
 }
 
 // Apply takes one step with each process.

@@ -21,6 +21,9 @@ import (
 // word is what is filled in of a command.
 var word = regexp.MustCompile(`\{([a-z]+)(?::([^{}]*))?\}`)
 
+// pinnedLink stands for the kernel's name of the interface as pins have it.
+const pinnedLink = "{interface-pinned}"
+
 // resolved is an answer and what it was made from.
 type resolved struct {
 	want, answer *resource.Set
@@ -95,11 +98,11 @@ func (d *Driver) value(want *resource.Set, one resource.Daemon, name, of string)
 		if !ok || p.Digest == "" {
 			return "", fmt.Errorf("program %s is not ready", program)
 		}
-		instance := p.Name
+		instance := bpffs.Escape(p.Name)
 		if p.Link != "" {
-			instance = resource.Instance(p.Name, "{interface}")
+			instance = resource.Instance(instance, pinnedLink)
 		}
-		dir := filepath.Join(d.cfg.Pins.Dir(), "programs", bpffs.Escape(instance), p.Digest)
+		dir := filepath.Join(d.cfg.Pins.Dir(), "programs", instance, p.Digest)
 		return filepath.Join(dir, "map:"+bpffs.Escape(m)), nil
 	case "platform":
 		return "linux", nil
@@ -161,6 +164,9 @@ func digestOf(want *resource.Set, one resource.Daemon) (string, error) {
 	}
 	for _, name := range one.RestartOn {
 		if p, ok := programOf(want, name, one.Link); ok {
+			if p.Digest == "" { // not known is not another version
+				return "", fmt.Errorf("program %s is not ready", name)
+			}
 			made.Follows = append(made.Follows, name+" "+p.Digest)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"reconciler/internal/driver/bpffs"
 	"reconciler/internal/resource"
 )
 
@@ -112,9 +113,10 @@ func (d *Driver) spec(one resource.Daemon) (*spec, error) {
 // filled is a command with the kernel's name of the interface, which is known
 // only now.
 func filled(argv []string, link string) []string {
+	words := strings.NewReplacer("{interface}", link, pinnedLink, bpffs.Escape(link))
 	out := make([]string, len(argv))
 	for i, a := range argv {
-		out[i] = strings.ReplaceAll(a, "{interface}", link)
+		out[i] = words.Replace(a)
 	}
 	return out
 }
