@@ -70,26 +70,27 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// prepare makes an empty cgroup with the limits of a process.
+// prepare makes an empty cgroup with the limits of a process. Where it cannot
+// limit, the cgroup may be there all the same: it still says what belongs together.
 func (g groups) prepare(name string, one resource.Daemon) error {
+	limited := one.Memory != 0 || one.CPU != 0
 	if len(g.dirs(name)) == 0 {
-		if one.Memory != 0 || one.CPU != 0 {
-			return errors.New("there are no cgroups here, so nothing can be limited")
+		if limited {
+			return errors.New("there are no cgroups here")
 		}
 		return nil
 	}
-	if err := g.delegate(); err != nil {
-		return err
-	}
+	delegated := g.delegate()
 	for _, dir := range g.dirs(name) {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("make a cgroup: %w", err)
 		}
 	}
-	if err := g.kill(name); err != nil {
-		return err
+	err := errors.Join(g.kill(name), g.limit(name, one))
+	if limited {
+		err = errors.Join(delegated, err)
 	}
-	return g.limit(name, one)
+	return err
 }
 
 // delegate lets the hierarchy of version 2 limit what is below ours.
@@ -98,16 +99,17 @@ func (g groups) delegate() error {
 		return nil
 	}
 	dir := g.v2
+	var errs []error
 	for _, name := range append([]string{""}, strings.Split(g.within, "/")...) {
 		dir = filepath.Join(dir, name)
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("make a cgroup: %w", err)
 		}
 		if err := os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+memory +cpu +pids"), 0o644); err != nil {
-			return fmt.Errorf("let a cgroup limit memory and cpu: %w", err)
+			errs = append(errs, fmt.Errorf("let a cgroup limit memory and cpu: %w", err))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // maxTasks bounds the threads of a process and of what it starts.

@@ -45,19 +45,24 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	status := m.Run()
+	if err := os.RemoveAll(helperDir()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	os.Exit(status)
+}
+
+// helperDir is one that unprivileged users may enter.
+func helperDir() string {
+	return filepath.Join(os.TempDir(), fmt.Sprintf("daemon-helper-%d", os.Getpid()))
 }
 
 // helper is the program that is kept running, built once.
 var helper = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "daemon-helper-*")
-	if err != nil {
+	if err := os.MkdirAll(helperDir(), 0o755); err != nil {
 		return "", err
 	}
-	if err := os.Chmod(dir, 0o755); err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "helper")
+	path := filepath.Join(helperDir(), "helper")
 	cmd := exec.Command("go", "build", "-o", path, "./testdata/helper")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	out, err := cmd.CombinedOutput()

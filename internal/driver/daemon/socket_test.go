@@ -6,7 +6,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -152,4 +154,55 @@ func TestListenersAreDropped(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Close()
+}
+
+// To start a version does nothing to the listener of the former one, which the two
+// share: it ends when it is asked to, with nobody there to wake it.
+func TestTheFormerOneIsLeftAlone(t *testing.T) {
+	r := newRig(t)
+	const address = "127.0.0.1:7024"
+	v1, v2, v3 := r.server("v1", "tcp", address), r.server("v2", "tcp", address), r.server("v3", "tcp", address)
+	client := new(clients)
+	asks := func(word string) func() bool {
+		return func() bool {
+			client.ask(&http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
+				DisableKeepAlives: true,
+				DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+					return new(net.Dialer).DialContext(ctx, "tcp", address)
+				},
+			}})
+			return client.last.Load() == word
+		}
+	}
+	r.apply(create(v1))
+	r.waitFor("v1", asks("v1"))
+	r.apply(create(v2))
+	r.waitFor("v2", asks("v2"))
+	r.apply(remove(v1))
+	if s := r.awaitState(v1, resource.DaemonExited); s.Reason != "exit status 0" {
+		t.Errorf("v1: %+v", s)
+	}
+	r.reopen()
+	r.apply(create(v3))
+	r.waitFor("v3", asks("v3"))
+	r.apply(remove(v2))
+	if s := r.awaitState(v2, resource.DaemonExited); s.Failed {
+		t.Errorf("v2: %+v", s)
+	}
+}
+
+// A process that knows nothing of sockets that do not block gets one that does.
+func TestListenersBlock(t *testing.T) {
+	r := newRig(t)
+	d := r.server("v1", "tcp", "127.0.0.1:7025")
+	d.Argv[1] = "sleep"
+	r.apply(create(d))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/fdinfo/3", r.seen(d).PID))
+	var flags int
+	for line := range strings.Lines(string(text)) {
+		_, _ = fmt.Sscanf(line, "flags: %o", &flags)
+	}
+	if err != nil || flags&unix.O_NONBLOCK != 0 || flags&unix.O_RDWR == 0 {
+		t.Errorf("flags %o, %v", flags, err)
+	}
 }

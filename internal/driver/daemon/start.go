@@ -237,7 +237,7 @@ func writeOwned(path string, content []byte, uid, gid int) error {
 		return err
 	}
 	_, err = f.Write(content)
-	if err := errors.Join(err, f.Chown(uid, gid), f.Chmod(0o600), f.Close()); err != nil {
+	if err := errors.Join(err, f.Chmod(0o600), f.Chown(uid, gid), f.Close()); err != nil {
 		return err
 	}
 	return os.Rename(tmp, path)
