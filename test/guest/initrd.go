@@ -73,6 +73,11 @@ func (g guest) addTests(ctx context.Context, a *archive, work string) (script.Sc
 	if err := build(g.program(), "cmd/reconciler", "build"); err != nil {
 		return s, err
 	}
+	if g.Systemd {
+		if err := build("module/bin/reconciler-boot", "cmd/reconciler-boot", "build"); err != nil {
+			return s, err
+		}
+	}
 	packages, err := g.packages()
 	if err != nil {
 		return s, err
