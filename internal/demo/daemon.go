@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -23,6 +24,7 @@ type daemon struct {
 	socket string
 	state  string
 	log    string
+	pids   string // its pid file
 
 	cmd    *exec.Cmd
 	exited chan error
@@ -35,6 +37,7 @@ func newDaemon(binary, dir string, edge namespace) *daemon {
 		socket: filepath.Join(dir, "reconciler.sock"),
 		state:  filepath.Join(dir, "state"),
 		log:    filepath.Join(dir, "daemon.log"),
+		pids:   filepath.Join(dir, "daemon.pid"),
 	}
 }
 
@@ -48,7 +51,7 @@ func (d *daemon) start(git string) error {
 	// Its output goes to a file: it must outlive us, and a pipe would not.
 	cmd := exec.Command(d.binary, "run", "--git", git, "--ref", "main", "--netns", string(d.edge),
 		"--agent-config", d.config, "--state-dir", d.state, "--socket", d.socket,
-		"--poll", "1s", "--metrics", "127.0.0.1:0")
+		"--poll", "1s", "--metrics", "127.0.0.1:0", "--pid-file", d.pids)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for us to pass on
 	if err := cmd.Start(); err != nil {
@@ -73,12 +76,40 @@ func (d *daemon) kill() error {
 
 const stopTime = 5 * time.Second
 
+// pid is the process that keeps the edge: the one that was started, or one that
+// it has handed over to. 0 where nobody knows.
+func (d *daemon) pid() int {
+	text, err := os.ReadFile(d.pids)
+	if err != nil {
+		return 0
+	}
+	pid, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+	return pid
+}
+
 // stop ends the daemon in its orderly way; a daemon that does not run is no
 // error.
 func (d *daemon) stop() error {
 	if d.cmd == nil {
 		return nil
 	}
+	pid := d.pid()
+	if pid == 0 || pid == d.cmd.Process.Pid {
+		return d.stopChild()
+	}
+	for end := time.Now().Add(stopTime); ; time.Sleep(10 * time.Millisecond) {
+		switch err := syscall.Kill(pid, syscall.SIGTERM); {
+		case errors.Is(err, syscall.ESRCH):
+			return d.stopChild()
+		case err != nil:
+			return err
+		case time.Now().After(end):
+			return errors.Join(fmt.Errorf("stop the daemon: not within %s", stopTime), syscall.Kill(pid, syscall.SIGKILL))
+		}
+	}
+}
+
+func (d *daemon) stopChild() error {
 	if err := d.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}

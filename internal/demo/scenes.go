@@ -32,6 +32,7 @@ func scenes() []scene {
 		{"drain", "A server drained by git push, under requests", "no request fails, no connection moves", sceneDrain},
 		{"health", "A server killed, and started again", "it leaves and returns by itself", sceneHealth},
 		{"kill -9", "kill -9 under traffic, and a restart", "no packet lost, nothing written", sceneKill},
+		{"upgrade", "Reconciler upgraded by git push, well and badly", "no request fails, a bad one is left", sceneUpgrade},
 	}
 }
 

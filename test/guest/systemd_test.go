@@ -239,7 +239,7 @@ func TestSystemdConfinement(t *testing.T) {
 	u := enforced(t)
 	proc := "/proc/" + u.property("MainPID")
 	status := u.file(proc + "/status")
-	for _, want := range []string{"CapBnd:\t000000c000203000", "CapEff:\t000000c000203000", "NoNewPrivs:\t1", "Seccomp:\t2"} {
+	for _, want := range []string{"CapBnd:\t000000c0002030e0", "CapEff:\t000000c0002030e0", "NoNewPrivs:\t1", "Seccomp:\t2"} {
 		if !strings.Contains(status, want) {
 			t.Errorf("no %q in\n%s", want, status)
 		}
