@@ -210,6 +210,7 @@ func refusal(err error) *Error {
 		code   Code
 	}{
 		{engine.ErrStopped, http.StatusServiceUnavailable, CodeStopped},
+		{engine.ErrPaused, http.StatusServiceUnavailable, CodeReadOnly},
 		{engine.ErrUnknown, http.StatusNotFound, CodeUnknown},
 		{engine.ErrAbsent, http.StatusNotFound, CodeAbsent},
 		{engine.ErrNothing, http.StatusConflict, CodeNothing},

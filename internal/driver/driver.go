@@ -69,6 +69,14 @@ type Watcher interface {
 	Watch(ctx context.Context, changed func(...resource.Key)) error
 }
 
+// Rester is a driver that remembers what it did, or works beside the calls of the
+// engine. From Rest(true) on another process writes: this one writes nothing,
+// lets go of what can be held only once, and forgets; with Rest(false) it begins
+// anew from what is there then.
+type Rester interface {
+	Rest(bool)
+}
+
 // Freezer is a driver that says what of its dataplane depends on user space.
 type Freezer interface {
 	Freeze() Freeze

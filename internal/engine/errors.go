@@ -13,6 +13,7 @@ var (
 	ErrNothing   = errors.New("there is nothing to act on")             // confirm, resume, approve
 	ErrNoDesired = errors.New("no valid desired state yet")             // plan
 	ErrRange     = errors.New("time is out of range")                   // suspend, rollback
+	ErrPaused    = errors.New("another process takes over")             // whatever changes something
 	ErrBusy      = errors.New("another revision waits for its verdict") // apply
 
 	// ErrNamespaceGone: the network namespace has no name any more.

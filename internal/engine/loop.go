@@ -21,7 +21,8 @@ type loop struct {
 	sampling *sampling
 	balance  balance
 	upgrades upgrades
-	paused   bool // another process writes
+	paused   bool         // another process writes
+	withheld *source.Tree // what the source said meanwhile
 	conds    *conditions
 	planner  Planner
 	prober   *prober

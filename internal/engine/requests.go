@@ -38,11 +38,22 @@ func (e *Engine) do(ctx context.Context, f func(context.Context, *loop) error) e
 	}
 }
 
+// change is do for what changes something: while another process writes it is
+// ErrPaused.
+func (e *Engine) change(ctx context.Context, f func(context.Context, *loop) error) error {
+	return e.do(ctx, func(ctx context.Context, l *loop) error {
+		if l.paused {
+			return ErrPaused
+		}
+		return f(ctx, l)
+	})
+}
+
 // doPass has the loop do something and make a pass, and waits until that has a
 // verdict.
 func (e *Engine) doPass(ctx context.Context, first func(context.Context, *loop) error) (Pass, error) {
 	end := make(chan Pass, 1)
-	err := e.do(ctx, func(loopCtx context.Context, l *loop) error {
+	err := e.change(ctx, func(loopCtx context.Context, l *loop) error {
 		if err := first(loopCtx, l); err != nil {
 			return err
 		}
@@ -68,6 +79,10 @@ func (e *Engine) doPass(ctx context.Context, first func(context.Context, *loop) 
 func (e *Engine) Plan(ctx context.Context) (Planned, error) {
 	var out Planned
 	err := e.do(ctx, func(ctx context.Context, l *loop) error {
+		if l.paused {
+			out = l.planned.clone()
+			return nil
+		}
 		l.choose()
 		if l.use == nil {
 			return ErrNoDesired
@@ -93,6 +108,10 @@ func (p Planned) clone() Planned {
 func (e *Engine) Observed(ctx context.Context) (observed.State, error) {
 	var out observed.State
 	err := e.do(ctx, func(ctx context.Context, l *loop) error {
+		if l.paused {
+			out = l.planned.clone().Have
+			return nil
+		}
 		q := observed.Query{All: true}
 		if l.use != nil {
 			q.Want = l.use.want
@@ -155,7 +174,7 @@ func (e *Engine) Suspend(ctx context.Context, d time.Duration, reason string) er
 	if d <= 0 || d > MaxSuspend {
 		return fmt.Errorf("suspend for %s: %w (0 to %s)", d, ErrRange, MaxSuspend)
 	}
-	return e.do(ctx, func(ctx context.Context, l *loop) error {
+	return e.change(ctx, func(ctx context.Context, l *loop) error {
 		l.ledger.Suspended = &diskLease{Reason: reason, Until: l.now().After(d)}
 		l.saveLedger()
 		l.event(Event{Type: EventRequest, Message: fmt.Sprintf("suspend for %s: %s", d, reason)})
@@ -166,7 +185,7 @@ func (e *Engine) Suspend(ctx context.Context, d time.Duration, reason string) er
 
 // Resume ends a Suspend, a mode of suspended, and a Rollback.
 func (e *Engine) Resume(ctx context.Context) error {
-	return e.do(ctx, func(ctx context.Context, l *loop) error {
+	return e.change(ctx, func(ctx context.Context, l *loop) error {
 		if !l.suspended() && l.ledger.Pin == nil {
 			return fmt.Errorf("resume: %w", ErrNothing)
 		}
@@ -269,7 +288,7 @@ func (e *Engine) forgive(ctx context.Context) {
 
 // Confirm makes a pending apply final before its probes do.
 func (e *Engine) Confirm(ctx context.Context) error {
-	return e.do(ctx, func(ctx context.Context, l *loop) error {
+	return e.change(ctx, func(ctx context.Context, l *loop) error {
 		if l.pending == nil {
 			return fmt.Errorf("confirm: %w", ErrNothing)
 		}

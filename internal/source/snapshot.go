@@ -112,6 +112,19 @@ func OpenStore(dir string) (*Store, error) {
 	return s, nil
 }
 
+// Reload reads the list again, after another process wrote it. On an error it is
+// as it was.
+func (s *Store) Reload() error {
+	fresh, err := OpenStore(s.dir)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.index = fresh.index
+	return nil
+}
+
 func (s *Store) decode(data []byte) error {
 	if err := json.Unmarshal(data, &s.index); err != nil {
 		return err
