@@ -70,9 +70,16 @@ const (
 type former struct {
 	*daemon
 	ctx   context.Context // of run
+	asked context.Context // of the program: over once somebody tells it to end
 	group *errgroup.Group
 	leave context.CancelFunc
 }
+
+// Told is whether somebody told this process to end.
+func (f *former) Told() bool { return f.asked.Err() != nil }
+
+// End ends this process.
+func (f *former) End() { f.leave() }
 
 // freezeMost bounds how long writes are refused if nobody ends it.
 const freezeMost = 2 * time.Minute
@@ -101,10 +108,10 @@ const lockPatience = 10 * time.Second
 
 // Resume takes the lock back, and serves and writes again.
 func (f *former) Resume(ctx context.Context) error {
-	if f.release != nil {
-		return nil
+	var err error
+	if f.release == nil {
+		err = f.lockWithin(ctx, lockPatience)
 	}
-	err := f.lockWithin(ctx, lockPatience)
 	if err == nil && f.doors.close == nil {
 		err = f.doors.open(f.ctx, f.group)
 	}
@@ -139,7 +146,6 @@ func (f *former) Drain(context.Context) { f.doors.shut() }
 // Leave ends this process; the successor is the main one from now on.
 func (f *former) Leave(pid int) {
 	f.cli.log.Info("the next version goes on", "pid", pid)
-	f.left = true
 	f.notify("MAINPID=" + strconv.Itoa(pid))
 	f.leave()
 }

@@ -140,7 +140,6 @@ type daemon struct {
 	inherited *handover.Inheritance // of the former version; nil where there is none
 	self      *own.Driver
 	lease     handover.Lease
-	left      bool // the successor has all of it
 }
 
 // daemon makes everything that run needs. Nothing is changed yet.
@@ -247,11 +246,12 @@ func (d *daemon) socketPath() string {
 
 // run works until the context ends, or the next version goes on.
 func (d *daemon) run(ctx context.Context) error {
+	asked := ctx
 	ctx, leave := context.WithCancel(ctx)
 	defer leave()
 	g, ctx := errgroup.WithContext(ctx)
 	d.makeDoors()
-	d.self.Serve(&former{daemon: d, ctx: ctx, group: g, leave: leave})
+	d.self.Serve(&former{daemon: d, ctx: ctx, asked: asked, group: g, leave: leave})
 	task := func(name string, run func(context.Context) error) {
 		g.Go(func() error { return guarded(name, func() error { return run(ctx) }) })
 	}
@@ -319,8 +319,8 @@ func guarded(name string, run func() error) (err error) {
 }
 
 func (d *daemon) close() {
-	if d.socket != nil && (d.left || d.inherited != nil && d.release == nil) {
-		_ = d.socket.Leave() // who has it goes on
+	if d.socket != nil && d.release == nil {
+		_ = d.socket.Leave() // who has the lock goes on
 	} else if d.socket != nil {
 		_ = d.socket.Close()
 	}

@@ -23,6 +23,10 @@ type Former interface {
 	Drain(context.Context)
 	// Leave makes a process the main one, and ends this one.
 	Leave(pid int)
+	// Told is whether this process was told to end, and does not end by itself.
+	Told() bool
+	// End ends this process as if it was told to.
+	End()
 }
 
 const (
@@ -40,8 +44,10 @@ const (
 type Successor struct {
 	Conn *Conn
 	PID  int
-	Dir  string        // the version that it is to be, by its directory
-	Wait time.Duration // for each of its steps
+	Dir  string // the version that it is to be, by its directory
+	// Version is what it has to say that it is, with or without a v.
+	Version string
+	Wait    time.Duration // for each of its steps
 	// Ended tells how it ended, once its connection has; it may take a moment.
 	Ended func() string
 }
@@ -63,8 +69,14 @@ func HandOver(ctx context.Context, f Former, s Successor) error {
 		f.Leave(s.PID)
 		return nil
 	}
-	if ctx.Err() != nil {
-		return ctx.Err() // this process ends, and the successor goes on alone
+	if ctx.Err() != nil { // this process ends, and the successor goes on alone unless told
+		if f.Told() {
+			return errors.Join(ctx.Err(), s.Conn.Send(Message{Kind: Stop}))
+		}
+		return ctx.Err()
+	}
+	if errors.Is(err, ErrStop) {
+		return err
 	}
 	return s.explain(err)
 }
@@ -75,6 +87,9 @@ func compare(ctx context.Context, f Former, s Successor) error {
 	hello, err := s.Conn.await(Hello, s.Wait)
 	if err != nil {
 		return fmt.Errorf("it did not start: %w", err)
+	}
+	if want := strings.TrimPrefix(s.Version, "v"); !strings.Contains(hello.Version, want) {
+		return quit(s.Conn, fmt.Sprintf("it says that it is version %s, and not %s", hello.Version, s.Version))
 	}
 	if hello.Dir != s.Dir {
 		return fmt.Errorf("it says that it runs from %q, and not from %s", hello.Dir, s.Dir)
@@ -139,6 +154,8 @@ func standBy(ctx context.Context, f Former, s Successor) error {
 			return fmt.Errorf("it had taken over: %w", err)
 		case m.Kind == Committed:
 			return nil
+		case m.Kind == Stop:
+			return ErrStop
 		case m.Kind == Quit:
 			return fmt.Errorf("it had taken over, and gives back: %s", m.Reason)
 		}

@@ -13,6 +13,7 @@
 //	  ◀── serving ──
 //	  closes its doors, stands by
 //	  ◀── alive, again and again ──
+//	  ◀── stop ──▶                          if either is told to end, both do
 //	  ◀── committed ──                      the version has shown itself
 //	  names it the main process, and ends
 //
@@ -45,6 +46,7 @@ const (
 	Serving   Kind = "serving"
 	Alive     Kind = "alive"
 	Committed Kind = "committed"
+	Stop      Kind = "stop" // from either: it was told to end, and so is the other
 )
 
 // Message is what one process says to the other.
@@ -113,6 +115,10 @@ func (c *Conn) Send(m Message) error {
 
 // ErrGone is that the other process ended, or let go.
 var ErrGone = errors.New("it ended")
+
+// ErrStop is that the other process was told to end, and this one with it: whoever
+// told it knows of one reconciler.
+var ErrStop = errors.New("it was told to end")
 
 // ErrSilent is that the other process did not say in time what was awaited.
 var ErrSilent = errors.New("it says nothing")

@@ -97,13 +97,17 @@ func (c *Conn) TakeOver(ctx context.Context, version, dir string, look func(ctx 
 }
 
 // Serve says that it serves, and then that it is alive, as long as alive says
-// so. It returns ErrGone once the former one is not there any more.
+// so. It returns ErrGone once the former one is not there any more, and ErrStop if
+// that was told to end.
 func (c *Conn) Serve(ctx context.Context, alive func(context.Context) error) error {
 	if err := c.Send(Message{Kind: Serving}); err != nil {
 		return errors.Join(ErrGone, err)
 	}
 	for ctx.Err() == nil {
-		if _, err := c.Receive(aliveEvery); !errors.Is(err, ErrSilent) {
+		switch m, err := c.Receive(aliveEvery); {
+		case err == nil && m.Kind == Stop:
+			return ErrStop
+		case !errors.Is(err, ErrSilent):
 			return ErrGone
 		}
 		asking, cancel := context.WithTimeout(ctx, silence/2)
@@ -118,6 +122,9 @@ func (c *Conn) Serve(ctx context.Context, alive func(context.Context) error) err
 	}
 	return ctx.Err()
 }
+
+// Stop ends the former one with this one.
+func (c *Conn) Stop() error { return c.Send(Message{Kind: Stop}) }
 
 // Commit lets the former one go.
 func (c *Conn) Commit() error { return c.Send(Message{Kind: Committed}) }

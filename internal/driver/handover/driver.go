@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -164,9 +163,8 @@ func (d *Driver) release() error {
 // attempt is a successor that was started.
 type attempt struct {
 	handover.Successor
-	key    resource.Key
-	cmd    *exec.Cmd
-	exited chan string // how it ended, once
+	key resource.Key
+	how string // it ended; empty: it has not, or nobody looked
 }
 
 func (d *Driver) start(to resource.Self) error {
@@ -218,8 +216,10 @@ func (d *Driver) spawn(program string, to resource.Self) (*attempt, error) {
 		return nil, errors.Join(err, own.Close())
 	}
 	return &attempt{
-		Successor: handover.Successor{Conn: own, PID: cmd.Process.Pid, Dir: to.Dir, Wait: handover.StepWait(to.Ready.Timeout)},
-		key:       to.Key(), cmd: cmd, exited: make(chan string, 1),
+		Successor: handover.Successor{
+			Conn: own, PID: cmd.Process.Pid, Dir: to.Dir, Version: resource.ReleaseVersion(to.Dir), Wait: handover.StepWait(to.Ready.Timeout),
+		},
+		key: to.Key(),
 	}, nil
 }
 
@@ -243,7 +243,7 @@ func (d *Driver) Watch(ctx context.Context, changed func(...resource.Key)) error
 		case <-ctx.Done():
 			return g.Wait()
 		case a := <-d.launch:
-			d.handOver(ctx, g, a)
+			d.handOver(ctx, a)
 			changed(a.key)
 		}
 	}
@@ -263,27 +263,36 @@ func (d *Driver) serve(ctx context.Context, changed func(...resource.Key)) {
 		d.former = nil
 	}
 	d.mu.Unlock()
-	if errors.Is(err, handover.ErrGone) {
+	switch {
+	case errors.Is(err, handover.ErrGone):
 		changed()
+	case errors.Is(err, handover.ErrStop):
+		host.End()
+	case host.Told():
+		if err := former.Stop(); err != nil {
+			d.log.Warn("the former reconciler is not told to end", "err", err)
+		}
 	}
 	_ = former.Close() // it has no more to say
 }
 
-func (d *Driver) handOver(ctx context.Context, g *errgroup.Group, a *attempt) {
-	a.Ended = a.ended
-	g.Go(func() error {
-		a.exited <- howEnded(a.cmd.Wait())
-		return nil
-	})
+func (d *Driver) handOver(ctx context.Context, a *attempt) {
+	a.Ended = func() string { return a.ended(time.Second) }
 	began := time.Now()
 	err := handover.HandOver(ctx, d.host, a.Successor)
-	if err == nil || ctx.Err() != nil {
+	switch {
+	case errors.Is(err, handover.ErrStop):
+		d.host.End()
+		a.ended(endPatience)
+		return
+	case ctx.Err() != nil && d.host.Told():
+		a.ended(endPatience) // then who starts another one finds nobody here
+		return
+	case err == nil || ctx.Err() != nil:
 		return // the other one goes on
 	}
 	a.end()
-	if err := d.host.Resume(ctx); err != nil {
-		d.log.Error("cannot go on after a failed handover", "err", err)
-	}
+	d.goOn(ctx)
 	reason := fmt.Sprintf("%v (after %s)", err, time.Since(began).Round(time.Millisecond))
 	d.log.Warn("the next version did not take over", "version", a.Dir, "reason", reason)
 	d.mu.Lock()
@@ -291,36 +300,61 @@ func (d *Driver) handOver(ctx context.Context, g *errgroup.Group, a *attempt) {
 	d.mu.Unlock()
 }
 
-// ended waits a moment for how it ended.
-func (a *attempt) ended() string {
-	select {
-	case how := <-a.exited:
-		a.exited <- how
-		return how
-	case <-time.After(time.Second):
-		return ""
+const (
+	// endPatience is how long a successor has that was told to end.
+	endPatience = 10 * time.Second
+	// goOnAgain is the rest between two attempts to go on.
+	goOnAgain = time.Second
+)
+
+// goOn makes this process the one that writes again; nobody else does.
+func (d *Driver) goOn(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := d.host.Resume(ctx)
+		if err == nil {
+			return
+		}
+		d.log.Error("cannot go on after a failed handover; trying again", "err", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(goOnAgain):
+		}
 	}
+}
+
+// ended waits for its end, and tells how that was; empty if it has not ended
+// within a time.
+func (a *attempt) ended(within time.Duration) string {
+	const often = 5 * time.Millisecond
+	for deadline := time.Now().Add(within); a.how == ""; time.Sleep(often) {
+		var status unix.WaitStatus
+		pid, err := unix.Wait4(a.PID, &status, unix.WNOHANG, nil)
+		switch {
+		case err != nil && !errors.Is(err, unix.EINTR):
+			a.how = err.Error()
+		case pid == a.PID:
+			a.how = howEnded(status)
+		case time.Now().After(deadline):
+			return ""
+		}
+	}
+	return a.how
 }
 
 // end ends it and all it started, if it has not ended.
 func (a *attempt) end() {
 	_ = a.Conn.Close()
-	_ = unix.Kill(-a.PID, unix.SIGKILL)
-	how := <-a.exited
-	a.exited <- how
+	if a.how == "" { // else its number may be another one's by now
+		_ = unix.Kill(-a.PID, unix.SIGKILL)
+	}
+	a.ended(endPatience)
 }
 
-func howEnded(err error) string {
-	var exit *exec.ExitError
-	switch {
-	case err == nil:
-		return "exit status 0"
-	case errors.As(err, &exit):
-		return exit.String()
-	case errors.Is(err, io.EOF):
-		return "it closed its output"
+func howEnded(status unix.WaitStatus) string {
+	if status.Signaled() {
+		return "signal: " + status.Signal().String()
 	}
-	return err.Error()
+	return fmt.Sprintf("exit status %d", status.ExitStatus())
 }
 
 func bootTime() time.Duration {

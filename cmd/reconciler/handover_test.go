@@ -1,0 +1,176 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// standingBy brings a host to where v0.2.0 has taken over and v0.1.0 stands by,
+// and returns the numbers of both processes.
+func (s *succeeding) standingBy() (former, successor int) {
+	s.Helper()
+	s.push("v0.1.0", s.make("v0.1.0", ".", ""), "")
+	s.first()
+	began := s.main(0)
+	s.works("v0.1.0")
+	s.ends(began)
+	s.soak = time.Hour
+	former = s.main(0)
+	s.push("v0.2.0", s.make("v0.2.0", ".", ""), "")
+	successor = s.main(former)
+	s.tells("(?m)version v0.2.0$", "status")
+	s.tells("(?m)^reconciler +handover ", "get", "upgrades")
+	return former, successor
+}
+
+// main waits until the pid file names another process than one.
+func (s *succeeding) main(other int) int {
+	s.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		text, err := os.ReadFile(s.pid)
+		pid, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+		if err == nil && pid > 0 && pid != other {
+			return pid
+		}
+		if time.Now().After(deadline) {
+			s.Fatalf("the pid file still says %d (%v)", pid, err)
+		}
+	}
+}
+
+// ends waits until a process is gone, or a zombie that nobody waits for.
+func (s *succeeding) ends(pid int) {
+	s.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) || strings.Contains(string(stat), ") Z ") {
+			return
+		}
+		if time.Now().After(deadline) {
+			s.Fatalf("process %d is still there", pid)
+		}
+	}
+}
+
+func (s *succeeding) signal(pid int, sig unix.Signal) {
+	s.Helper()
+	if err := unix.Kill(pid, sig); err != nil {
+		s.Fatal(err)
+	}
+}
+
+// TestHandoverStopsTogether is that who stops one of the two processes stops both:
+// else one nobody knows of would go on.
+func TestHandoverStopsTogether(t *testing.T) {
+	t.Parallel()
+	for _, who := range []string{"former", "successor"} {
+		t.Run(who, func(t *testing.T) {
+			t.Parallel()
+			s := newSucceeding(t)
+			former, successor := s.standingBy()
+			told := former
+			if who == "successor" {
+				told = successor
+			}
+			s.signal(told, unix.SIGTERM)
+			s.ends(former)
+			s.ends(successor)
+			if _, err := os.Stat(filepath.Join(s.state, "api.sock")); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("the socket is still there (%v)", err)
+			}
+		})
+	}
+}
+
+// TestHandoverFormerIsKilled is that the successor goes on alone.
+func TestHandoverFormerIsKilled(t *testing.T) {
+	t.Parallel()
+	s := newSucceeding(t)
+	former, _ := s.standingBy()
+	s.signal(former, unix.SIGKILL)
+	s.ends(former)
+	s.soak = 100 * time.Millisecond
+	s.push("v0.2.0", s.make("v0.2.0", ".", ""), "routes: [{to: 198.51.100.0/24, via: 10.9.0.2}]\n")
+	s.works("v0.2.0")
+	s.has("198.51.100.0/24")
+}
+
+// has waits for a route.
+func (s *succeeding) has(route string) { s.Helper(); s.routed(route, true) }
+
+func (s *succeeding) routed(route string, want bool) {
+	s.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		if got := s.ns.IP("route", "show", route); (got != "") == want {
+			return
+		}
+		if time.Now().After(deadline) {
+			s.run("", "status")
+			s.Fatalf("route %s: want it there: %v\n%s", route, want, s.last)
+		}
+	}
+}
+
+// TestHandoverGoesBackAfterWork is that the former process, when its successor
+// dies after it has written, goes on from what that has left: not from what it
+// remembers.
+func TestHandoverGoesBackAfterWork(t *testing.T) {
+	t.Parallel()
+	s := newSucceeding(t)
+	former, successor := s.standingBy()
+	next := s.make("v0.2.0", ".", "")
+	work := fmt.Sprintf("routes: [{to: 198.51.100.0/24, via: 10.9.0.2}]\ndaemons: {helper: {command: [/bin/sleep, \"%d\"]}}\n", 1000000+os.Getpid())
+	s.push("v0.2.0", next, work)
+	s.has("198.51.100.0/24")
+	s.tells("(?m)^helper ", "get", "daemons")
+	helper := s.helpers()
+	if len(helper) != 1 {
+		t.Fatalf("helpers %v", helper)
+	}
+	s.signal(successor, unix.SIGKILL)
+	if got := s.main(successor); got != former {
+		t.Fatalf("process %d goes on, want %d", got, former)
+	}
+	s.tells("! v0.2.0 failed: it had taken over: it ended, signal: killed", "get", "upgrades")
+	s.says("(?m)version v0.1.0$")
+	s.has("198.51.100.0/24")
+	if got := s.helpers(); fmt.Sprint(got) != fmt.Sprint(helper) {
+		t.Errorf("helpers %v, want %v as they were", got, helper)
+	}
+	// What the successor saved is still known.
+	s.push("v0.2.0", next, "")
+	s.routed("198.51.100.0/24", false)
+	for deadline := time.Now().Add(patience); len(s.helpers()) > 0; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("helpers %v are left", s.helpers())
+		}
+	}
+	s.mustRun("", 0, "history")
+	if !strings.Contains(string(s.last), "create") && strings.Count(string(s.last), "\n") < 3 {
+		t.Errorf("history:\n%s", s.last)
+	}
+}
+
+// helpers are the processes of the test's daemon.
+func (s *succeeding) helpers() (pids []string) {
+	s.Helper()
+	want := fmt.Sprintf("/bin/sleep\x00%d\x00", 1000000+os.Getpid())
+	found, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		s.Fatal(err)
+	}
+	for _, path := range found {
+		if text, err := os.ReadFile(path); err == nil && string(text) == want {
+			pids = append(pids, filepath.Base(filepath.Dir(path)))
+		}
+	}
+	return pids
+}
