@@ -75,6 +75,7 @@ type Driver struct {
 
 	mu      sync.Mutex
 	known   map[string]*process // by the file of its record
+	resting bool                // another process writes
 	sockets map[resource.DaemonSocket]*os.File
 	last    resolved
 	wake    *os.File // an eventfd: the set of processes is another one

@@ -67,7 +67,7 @@ func stampOf(info fs.FileInfo) stamp {
 // load reads the records that changed, and finds their processes: another run
 // of the program may have had the namespace since the last look.
 func (d *Driver) load() error {
-	if d.cfg.State == "" {
+	if d.cfg.State == "" || d.resting {
 		return nil
 	}
 	entries, err := os.ReadDir(d.dir())

@@ -15,6 +15,6 @@ func (d *Driver) Rest(resting bool) {
 	clear(d.sockets)
 	clear(d.known)
 	d.last = resolved{}
-	d.loaded = resting // to the one that rests there are none
+	d.resting = resting // to the one that rests there are none
 	d.stir()
 }
