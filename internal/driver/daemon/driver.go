@@ -73,10 +73,12 @@ type Driver struct {
 	cfg    Config
 	groups groups
 
-	mu      sync.Mutex
-	known   map[string]*process // by the file of its record
-	resting bool                // another process writes
-	sockets map[resource.DaemonSocket]*os.File
+	mu    sync.Mutex
+	known map[string]*process // by the file of its record
+	// sockets are bare descriptors: an os.File that tells its own makes the socket
+	// block, under the feet of the process that shares it.
+	sockets map[resource.DaemonSocket]int
+	resting bool // another process writes
 	last    resolved
 	wake    *os.File // an eventfd: the set of processes is another one
 }
@@ -102,7 +104,7 @@ func Open(cfg Config) (*Driver, error) {
 	}
 	return &Driver{
 		cfg: cfg, groups: findGroups("/sys/fs/cgroup", cfg.Namespace), known: map[string]*process{},
-		sockets: map[resource.DaemonSocket]*os.File{}, wake: os.NewFile(uintptr(fd), "wake"),
+		sockets: map[resource.DaemonSocket]int{}, wake: os.NewFile(uintptr(fd), "wake"),
 	}, nil
 }
 
@@ -111,8 +113,8 @@ func (d *Driver) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	errs := []error{d.wake.Close()}
-	for _, f := range d.sockets {
-		errs = append(errs, f.Close())
+	for _, fd := range d.sockets {
+		errs = append(errs, unix.Close(fd))
 	}
 	for _, p := range d.known {
 		p.close()
@@ -279,7 +281,7 @@ func (d *Driver) forget(p *process) error {
 
 // dropSockets closes listeners that no process has.
 func (d *Driver) dropSockets() {
-	for s, f := range d.sockets {
+	for s, fd := range d.sockets {
 		used := false
 		for _, p := range d.known {
 			used = used || slices.Contains(p.Daemon.Sockets, s)
@@ -287,7 +289,7 @@ func (d *Driver) dropSockets() {
 		if used {
 			continue
 		}
-		f.Close()
+		unix.Close(fd)
 		delete(d.sockets, s)
 		if s.Network == "unix" {
 			_ = os.Remove(s.Address) // nobody listens there any more

@@ -150,3 +150,27 @@ func TestReadyByAge(t *testing.T) {
 		t.Errorf("ready after %s", s.Ready-s.Started)
 	}
 }
+
+// What the former process answers on a listener that both have says nothing of
+// the new one.
+func TestReadyByItsOwnAnswer(t *testing.T) {
+	r := newRig(t)
+	const address = "127.0.0.1:7031"
+	v1, idle, v2 := r.server("v1", "tcp", address), r.server("idle", "tcp", address), r.server("v2", "tcp", address)
+	idle.Argv[1] = "sleep"
+	for _, d := range []*resource.Daemon{&v1, &idle, &v2} {
+		d.Ready.HTTP = "http://" + address + "/"
+	}
+	changed, stop := r.watch()
+	r.apply(create(v1))
+	if k := <-changed; k != v1.Key() || r.seen(v1).Ready == 0 {
+		t.Fatalf("told of %s, v1 is %+v", k, r.seen(v1))
+	}
+	r.apply(create(idle))
+	time.Sleep(time.Second)
+	if s := r.seen(idle); s.Ready != 0 {
+		t.Errorf("it accepts nothing: %+v", s)
+	}
+	r.apply(create(v2))
+	r.readiness(v2, changed, stop)
+}

@@ -1,5 +1,7 @@
 package daemon
 
+import "golang.org/x/sys/unix"
+
 // Rest lets another process have the processes: their listeners and what they
 // tell can be held only once, and records have one writer. What the other one
 // has made of them is read anew afterwards.
@@ -7,7 +9,7 @@ func (d *Driver) Rest(resting bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, f := range d.sockets {
-		f.Close()
+		unix.Close(f)
 	}
 	for _, p := range d.known {
 		p.close()

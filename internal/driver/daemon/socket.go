@@ -15,20 +15,38 @@ import (
 // listeners are the descriptors that a process gets, in their order. They are
 // opened once and held as long as some process has them: whoever connects while
 // one takes the place of another waits in their queue.
-func (d *Driver) listeners(one resource.Daemon) ([]*os.File, error) {
-	var out []*os.File
+func (d *Driver) listeners(one resource.Daemon) ([]int, error) {
+	var out []int
 	for _, s := range one.Sockets {
-		f := d.sockets[s]
-		if f == nil {
-			var err error
-			if f, err = listen(s); err != nil {
+		fd, ok := d.sockets[s]
+		if !ok {
+			f, err := listen(s)
+			if err == nil {
+				fd, err = bare(f)
+			}
+			if err != nil {
 				return nil, fmt.Errorf("listen on %s: %w", s.Address, err)
 			}
-			d.sockets[s] = f
+			d.sockets[s] = fd
 		}
-		out = append(out, f)
+		out = append(out, fd)
 	}
 	return out, nil
+}
+
+// bare is the descriptor of a listener that nobody has yet. It blocks, as
+// processes expect that know of nothing else.
+func bare(f *os.File) (int, error) {
+	defer f.Close()
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	if err := unix.SetNonblock(fd, false); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
 }
 
 // filer is a socket that tells its descriptor.
@@ -91,7 +109,7 @@ func listenUnix(path string) (*os.File, error) {
 // not held any more.
 func (d *Driver) regain(p *process) {
 	for i, s := range p.Daemon.Sockets {
-		if d.sockets[s] != nil || d.cfg.ReadOnly {
+		if _, held := d.sockets[s]; held || d.cfg.ReadOnly {
 			continue
 		}
 		fd, err := unix.PidfdGetfd(p.pidfd, firstListener+i, 0)
@@ -105,7 +123,7 @@ func (d *Driver) regain(p *process) {
 			unix.Close(fd)
 			continue
 		}
-		d.sockets[s] = os.NewFile(uintptr(fd), s.Address)
+		d.sockets[s] = fd
 	}
 }
 

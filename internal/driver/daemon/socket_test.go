@@ -176,6 +176,12 @@ func TestTheFormerOneIsLeftAlone(t *testing.T) {
 	}
 	r.apply(create(v1))
 	r.waitFor("v1", asks("v1"))
+	idle := r.server("idle", "tcp", address)
+	idle.Argv[1] = "sleep" // which changes nothing itself
+	r.apply(create(idle))
+	if n := r.flags(v1); n&unix.O_NONBLOCK == 0 {
+		t.Errorf("the listener of v1 blocks: flags %o", n)
+	}
 	r.apply(create(v2))
 	r.waitFor("v2", asks("v2"))
 	r.apply(remove(v1))
@@ -197,12 +203,20 @@ func TestListenersBlock(t *testing.T) {
 	d := r.server("v1", "tcp", "127.0.0.1:7025")
 	d.Argv[1] = "sleep"
 	r.apply(create(d))
+	if n := r.flags(d); n&unix.O_NONBLOCK != 0 {
+		t.Errorf("flags %o", n)
+	}
+}
+
+// flags are those of the first listener of a process.
+func (r *rig) flags(d resource.Daemon) (flags int) {
+	r.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/fdinfo/3", r.seen(d).PID))
-	var flags int
 	for line := range strings.Lines(string(text)) {
 		_, _ = fmt.Sscanf(line, "flags: %o", &flags)
 	}
-	if err != nil || flags&unix.O_NONBLOCK != 0 || flags&unix.O_RDWR == 0 {
-		t.Errorf("flags %o, %v", flags, err)
+	if err != nil || flags&unix.O_RDWR == 0 {
+		r.Fatalf("flags %o, %v", flags, err)
 	}
+	return flags
 }

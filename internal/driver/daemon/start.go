@@ -123,7 +123,7 @@ func filled(argv []string, link string) []string {
 
 // spawn starts the shim and waits until it has become the process, or says why
 // it could not.
-func (d *Driver) spawn(p *process, s *spec, listeners []*os.File) error {
+func (d *Driver) spawn(p *process, s *spec, listeners []int) error {
 	text, err := json.Marshal(s)
 	if err != nil {
 		return err
@@ -142,8 +142,8 @@ func (d *Driver) spawn(p *process, s *spec, listeners []*os.File) error {
 		return errors.Join(err, in.Close(), given.Close(), out.Close())
 	}
 	files := []uintptr{in.Fd(), log.Fd(), log.Fd()}
-	for _, l := range listeners {
-		files = append(files, l.Fd())
+	for _, fd := range listeners {
+		files = append(files, uintptr(fd))
 	}
 	files = append(files, out.Fd())
 	pidfd := -1
