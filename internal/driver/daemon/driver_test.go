@@ -151,9 +151,23 @@ func TestAnotherProcessIsNotAdopted(t *testing.T) {
 	if s := r.seen(other); s.State != resource.DaemonRunning || s.PID != pid {
 		t.Errorf("the other one: %+v", s)
 	}
-	r.forge(other, func(rec *record) { rec.Boot = "another" })
-	if s := r.seen(other); s.State == resource.DaemonRunning {
-		t.Errorf("one of another boot: %+v", s)
+}
+
+// After a boot each is started as if it had never been: no time of the former
+// boot keeps it waiting, and none that had ended stays so.
+func TestABootForgetsAll(t *testing.T) {
+	r := newRig(t)
+	runs, ended := r.daemon("sleep"), r.daemon("exit", "0")
+	ended.Name = "ended"
+	r.apply(create(runs), create(ended))
+	r.awaitState(ended, resource.DaemonExited)
+	r.forge(runs, func(rec *record) { rec.Boot = "another" })
+	r.forge(ended, func(rec *record) { rec.Boot, rec.Ended = "another", 1<<60 })
+	if all := r.observe(); len(all) != 0 {
+		t.Errorf("seen %+v", all)
+	}
+	if left, err := os.ReadDir(r.dir()); err != nil || len(left) != 2 { // the logs
+		t.Errorf("left %v, %v", left, err)
 	}
 }
 

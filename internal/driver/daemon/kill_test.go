@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"testing"
@@ -46,6 +47,13 @@ func hold() {
 		d.groups = groups{}
 	}
 	op := create(h.Daemon)
+	for h.Op == "churn" {
+		d.Apply(context.Background(), []diff.Op{create(h.Daemon)})
+		time.Sleep(time.Duration(rand.IntN(10)) * time.Millisecond)
+		d.Apply(context.Background(), []diff.Op{remove(h.Daemon)})
+		time.Sleep(time.Duration(rand.IntN(5)) * time.Millisecond)
+		d.Apply(context.Background(), []diff.Op{remove(h.Daemon)})
+	}
 	if h.Op == "delete" {
 		op = remove(h.Daemon)
 	}
@@ -124,6 +132,66 @@ func (r *rig) onlyOne(d resource.Daemon) {
 	if got := r.mine(); len(got) != 1 || got[0] != s.PID || s.State != resource.DaemonRunning {
 		r.Fatalf("processes %v, seen %+v", got, s)
 	}
+}
+
+// The same at any moment of starts, stops and kills.
+func TestKilledAtRandom(t *testing.T) {
+	for _, bare := range []bool{false, true} {
+		for range 8 {
+			r := newRig(t)
+			d := r.daemon("ignore")
+			d.StopAfter = time.Millisecond
+			if bare { // what leaves its session is not found then
+				d.Argv[1] = "sleep"
+			}
+			r.churned(d, bare)
+			r.reopen()
+			if bare {
+				r.Driver.groups = groups{}
+			}
+			r.waitFor("it to be as wanted", func() bool {
+				if s := r.seen(d); s.State != resource.DaemonRunning {
+					op := create(d)
+					if s.State == resource.DaemonStopping {
+						op = remove(d)
+					}
+					_ = r.Driver.Apply(t.Context(), ops(op))
+				}
+				n := len(r.mine())
+				return r.seen(d).State == resource.DaemonRunning && (bare && n == 1 || !bare && n == 2)
+			})
+			time.Sleep(50 * time.Millisecond)
+			if n := len(r.mine()); n > 2 || bare && n > 1 {
+				t.Fatalf("%d processes", n)
+			}
+			r.apply(remove(d))
+			r.waitFor("its end", func() bool {
+				_ = r.Driver.Apply(t.Context(), ops(remove(d)))
+				return len(r.mine()) == 0 && len(r.observe()) == 0
+			})
+		}
+	}
+}
+
+// churned starts and stops one again and again in another process, which is killed.
+func (r *rig) churned(d resource.Daemon, bare bool) {
+	r.Helper()
+	h := holding{Op: "churn", Daemon: d, Bare: bare}
+	h.Config.State, h.Config.Namespace = r.cfg.State, r.cfg.Namespace
+	text, err := json.Marshal(h)
+	if err != nil {
+		r.Fatal(err)
+	}
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), holderEnv+"="+string(text))
+	if err := cmd.Start(); err != nil {
+		r.Fatal(err)
+	}
+	time.Sleep(50*time.Millisecond + time.Duration(rand.IntN(100_000))*time.Microsecond)
+	if err := cmd.Process.Kill(); err != nil {
+		r.Fatal(err)
+	}
+	_ = cmd.Wait() // killed
 }
 
 // One whose stop was cut off before it was told is told by the next, and is

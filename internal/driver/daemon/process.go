@@ -71,7 +71,7 @@ func (d *Driver) adopt(p *process) {
 	if p.State == resource.DaemonExited {
 		return
 	}
-	if p.Boot == bootID() && p.PID != 0 {
+	if p.PID != 0 {
 		if fd, err := openProcess(p.PID, p.Ticks); err == nil {
 			p.pidfd = fd
 			d.regain(p)
@@ -100,9 +100,6 @@ func (p *process) ended(reason string, failed bool) {
 	p.close()
 	p.State, p.Ended, p.Reason, p.Failed = resource.DaemonExited, bootTime(), reason, failed
 	p.Ready, p.Kill = 0, 0
-	if p.Boot != bootID() { // instants of another boot mean nothing
-		p.Boot, p.Starts = bootID(), nil
-	}
 }
 
 // openProcess opens a process, if it is the one that started then: numbers are

@@ -109,6 +109,12 @@ func (d *Driver) read(name string, at stamp) {
 		_ = os.Rename(d.path(name), d.path(name+".unreadable")) // then it is told again
 		return
 	}
+	if p.Boot != bootID() { // which ended all, and whose instants mean nothing
+		if !d.cfg.ReadOnly {
+			_ = errors.Join(os.RemoveAll(d.filesOf(p.Daemon)), os.Remove(d.path(name))) // else at the next look
+		}
+		return
+	}
 	d.known[name] = p
 	d.adopt(p)
 	d.stir()
