@@ -12,6 +12,7 @@ import (
 
 	"reconciler/internal/api"
 	"reconciler/internal/diff"
+	"reconciler/internal/engine"
 )
 
 func (c *cli) diffCommand() *cobra.Command {
@@ -82,6 +83,8 @@ func (c *cli) localPlan(ctx context.Context, h host, path, file string) (diff.Pl
 	if err != nil {
 		return diff.Plan{}, exit(diffInvalid, err)
 	}
+	l.planner.Preview = true
+	l.planner.Decide = engine.Once{Preview: true, Loses: engine.Loses(l.drivers)}.Decide()
 	planned, err := l.planner.Plan(ctx, want, true)
 	if err != nil {
 		return diff.Plan{}, exit(diffUnreadable, err)

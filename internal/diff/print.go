@@ -280,6 +280,9 @@ func Name(op Op) string {
 	if r == nil {
 		r = op.From
 	}
+	if t, ok := r.(resource.Titled); ok {
+		return word(op.Key.Kind, 1) + " " + t.Title()
+	}
 	l, ok := r.(resource.Link)
 	switch {
 	case !ok:
@@ -395,8 +398,15 @@ func subject(k resource.Key) string {
 // word is a kind as people call it, for n of them.
 func word(k resource.Kind, n int) string {
 	w := string(k)
-	if k == resource.KindLink {
+	switch k {
+	case resource.KindLink:
 		w = "interface"
+	case resource.KindRelease:
+		w = "version"
+	case resource.KindCurrent:
+		w = "upgrade"
+	case resource.KindSelf:
+		w = "process"
 	}
 	switch {
 	case n == 1 || k == resource.KindUnsupported:

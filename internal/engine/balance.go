@@ -148,6 +148,8 @@ type Once struct {
 	Released bool // guards of VIPs let go
 	// Loses is what stops to flow while nobody writes to the dataplanes.
 	Loses []string
+	// Preview is Planner.Preview.
+	Preview bool
 }
 
 // Decide is Planner.Decide for them: they have no facts of their own, and go by
@@ -162,7 +164,7 @@ func (o Once) Decide() func(*resource.Set, observed.State) (*resource.Set, []dif
 		if o.Spares {
 			out = intent.KeepSpares(out, have.Objects)
 		}
-		u := upgradeOnce(out, have.Objects, intent.UpgradeFacts{Now: now, Settled: true, Once: true, Loses: o.Loses})
+		u := upgradeOnce(out, have.Objects, intent.UpgradeFacts{Now: now, Settled: true, Once: !o.Preview, Preview: o.Preview, Loses: o.Loses})
 		return u.Want, append(gateNotes(want, d.Gated), u.Notes...)
 	}
 }

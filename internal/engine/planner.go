@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"reconciler/internal/diff"
 	"reconciler/internal/driver"
@@ -25,6 +26,10 @@ type Planner struct {
 	// Decide bends what is wanted to the facts, between bind and compute. Nil
 	// for one-shot commands.
 	Decide func(want *resource.Set, have observed.State) (*resource.Set, []diff.Note)
+
+	// Preview plans also with versions that have yet to be fetched: what a person
+	// wants to see is what comes then.
+	Preview bool
 
 	// Enter runs a function on a thread in the network namespace that the
 	// drivers work in. Nil where it is the process's own.
@@ -133,7 +138,30 @@ func (p *Planner) Plan(ctx context.Context, want *resource.Set, all bool) (Plann
 			a.Annotate(out.Have, &out.Plan)
 		}
 	}
+	p.tellFreeze(&out.Plan)
 	return out, nil
+}
+
+// tellFreeze says of a handover what goes on meanwhile, and what does not.
+func (p *Planner) tellFreeze(plan *diff.Plan) {
+	for i := range plan.Ops {
+		op := &plan.Ops[i]
+		to, ok := op.To.(resource.Self)
+		from, _ := op.From.(resource.Self)
+		if !ok || to.Dir == from.Dir {
+			continue
+		}
+		var keeps []string
+		for _, d := range p.Drivers {
+			if f, ok := d.(driver.Freezer); ok {
+				keeps = append(keeps, f.Freeze().Keeps...)
+			}
+		}
+		op.Effects = append(op.Effects, "meanwhile goes on: "+strings.Join(keeps, ", "))
+		if loses := Loses(p.Drivers); len(loses) > 0 {
+			op.Disruption = strings.Join(loses, ", ") + " stop meanwhile"
+		}
+	}
 }
 
 // look is one way from the dataplanes to a plan.
@@ -246,6 +274,9 @@ func (p *Planner) kernelNames(want *resource.Set, have observed.State) *resource
 // notReady lists what could not be resolved, by the kernel's names of links.
 func (p *Planner) notReady() []resource.Key {
 	keys := slices.Clone(p.resolved.keys)
+	if p.Preview {
+		keys = slices.DeleteFunc(keys, func(k resource.Key) bool { return k.Kind == resource.KindRelease })
+	}
 	for i, k := range keys {
 		o, _ := p.named.want.Get(k)
 		if r, ok := o.Resource.(resource.Renamer); ok && len(p.named.names) > 0 {

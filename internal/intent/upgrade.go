@@ -29,6 +29,9 @@ type UpgradeFacts struct {
 	// Once says that a command decides that ends then: it has no version of its
 	// own to hand over to.
 	Once bool
+	// Preview takes a version that is wanted for one that is here: what would be
+	// done with it is to be shown.
+	Preview bool
 	// Settled says that nothing else is under way: no other change, and no apply
 	// without a verdict.
 	Settled bool
@@ -124,7 +127,7 @@ func (u *upgrading) decide() {
 // runs is the version that is at work, which is the one in use unless the
 // process is still another.
 func (u *upgrading) runs() string {
-	if u.want.Mode == resource.StartHandover {
+	if u.want.Mode == resource.StartHandover && !u.Preview {
 		return u.self.Dir
 	}
 	return u.dir
@@ -151,7 +154,11 @@ func (u *upgrading) rest() {
 	u.because("upgrade " + cmp.Or(resource.ReleaseVersion(u.runs()), "none") + " -> " + u.want.Version)
 	u.use(to, true)
 	u.keep(u.want.Keep, to, u.dir, u.runs(), u.was.Previous)
-	u.tell(diff.Waiting, "version "+u.want.Version+" is being tried")
+	text := "version " + u.want.Version + " is being tried"
+	if u.Preview {
+		text = fmt.Sprintf("version %s is fetched first; it has to be ready within %s, and is kept if it stays so for %s", u.want.Version, u.want.Ready.Timeout, u.want.Soak)
+	}
+	u.tell(diff.Waiting, text)
 }
 
 // against is what speaks against a version now; no code where nothing does.
@@ -298,7 +305,11 @@ func (u *upgrading) whole(dir string) bool {
 	if strings.HasPrefix(dir, "..") {
 		return true
 	}
-	o, ok := u.have.Get(resource.ReleaseKey(u.want.Upgrade, dir))
+	key := resource.ReleaseKey(u.want.Upgrade, dir)
+	if u.Preview && u.out.Want.Has(key) {
+		return true
+	}
+	o, ok := u.have.Get(key)
 	return ok && len(o.Resource.(resource.Release).Damage) == 0
 }
 

@@ -119,12 +119,14 @@ func OwnDir(root string) string {
 	return dir
 }
 
-// Annotate says what goes on while one takes over.
+// Annotate says what it costs that one takes over.
 func (d *Driver) Annotate(_ observed.State, plan *diff.Plan) {
 	for i := range plan.Ops {
 		op := &plan.Ops[i]
-		if to, ok := op.To.(resource.Self); ok && op.From != nil && to.Dir != op.From.(resource.Self).Dir {
-			op.Effects = append(op.Effects, "writes to the API are refused for a moment; reads, packets and processes go on")
+		to, ok := op.To.(resource.Self)
+		from, _ := op.From.(resource.Self)
+		if ok && to.Dir != from.Dir {
+			op.Effects = append(op.Effects, "writes to the API are refused for a moment; reads are answered")
 		}
 	}
 }
