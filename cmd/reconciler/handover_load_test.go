@@ -1,0 +1,157 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"reconciler/internal/state"
+	"reconciler/test/traffic"
+)
+
+// template builds a version whose name can be changed in the file, for a build
+// takes seconds.
+func (s *succeeding) template() (versioned func(n int) (version, sum string)) {
+	s.Helper()
+	const name = "v0.7.990"
+	program := filepath.Join(s.TempDir(), "reconciler")
+	if out, err := exec.Command("go", "build", "-o", program, "-ldflags", "-s -w -X main.version="+name, ".").CombinedOutput(); err != nil {
+		s.Fatalf("build: %v\n%s", err, out)
+	}
+	content, err := os.ReadFile(program)
+	if err != nil || !bytes.Contains(content, []byte(name)) {
+		s.Fatalf("the version is not in the file (%v)", err)
+	}
+	return func(n int) (string, string) {
+		version := fmt.Sprintf("v0.7.%03d", n)
+		return version, s.offer("/"+version+".tar.gz", "reconciler", bytes.ReplaceAll(content, []byte(name), []byte(version)))
+	}
+}
+
+// flooding sends frames from v1 to v0 until it is stopped, which tells how many.
+func (s *succeeding) flooding() (stop func() uint64) {
+	s.Helper()
+	var sender *traffic.Sender
+	var err error
+	s.ns.Do(func() { sender, err = traffic.Open("v1", traffic.UDP()) })
+	if err != nil {
+		s.Fatal(err)
+	}
+	var sent atomic.Uint64
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer sender.Close()
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for ctx.Err() == nil {
+			<-tick.C
+			n, _ := sender.Send(20) // what is lost in a queue that is full is not sent
+			sent.Add(uint64(n))
+		}
+	}()
+	return func() uint64 { cancel(); <-ended; return sent.Load() }
+}
+
+// usage is what may not grow over handovers.
+type usage struct{ descriptors, pins, processes, memory int }
+
+func (s *succeeding) usage() (u usage) {
+	s.Helper()
+	pid := s.main(0)
+	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err != nil {
+		s.Fatal(err)
+	}
+	u.descriptors = len(fds)
+	var pages int
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err == nil {
+		_, err = fmt.Sscanf(string(text), "%d %d", new(int), &pages)
+	}
+	if err != nil {
+		s.Fatal(err)
+	}
+	u.memory = pages * os.Getpagesize()
+	_ = filepath.WalkDir(pinsOf(s, s.ns), func(_ string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() {
+			u.pins++
+		}
+		return nil
+	})
+	programs, err := filepath.Glob("/proc/[0-9]*/exe")
+	if err != nil {
+		s.Fatal(err)
+	}
+	for _, exe := range programs {
+		if to, err := os.Readlink(exe); err == nil && len(to) > len(s.root) && to[:len(s.root)] == s.root {
+			u.processes++
+		}
+	}
+	return u
+}
+
+// handovers is how many there are under load.
+const handovers = 20
+
+// TestHandoversUnderLoad is that one version after another takes over without a
+// request or a packet lost, and without anything that grows.
+func TestHandoversUnderLoad(t *testing.T) {
+	t.Parallel()
+	s := newSucceeding(t)
+	dropPins(t, s.ns)
+	s.ns.Do(func() {
+		for _, which := range []string{"all", "default"} { // nobody but the flood sends
+			if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+which+"/disable_ipv6", []byte("1"), 0); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	object, err := os.ReadFile(verdictObject)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(s.tree, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := state.WriteFile(filepath.Join(s.tree, "verdict.o"), object, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const chains = "programs: {a: {object: {file: verdict.o}, entry: plain}}\nchains: {v0: {xdp-ingress: {programs: [a]}}}\n"
+	versioned := s.template()
+	version, sum := versioned(0)
+	s.push(version, sum, chains)
+	s.first()
+	s.works(version)
+	s.ns.IP("link", "set", "v1", "up")
+	counted := &killed{failHost: s.failHost}
+	before := s.usage()
+	was := counted.counted("a")
+	l, stop := s.load(100), s.flooding()
+	began := time.Now()
+	for n := range handovers {
+		version, sum = versioned(n + 1)
+		s.push(version, sum, chains)
+		s.works(version)
+	}
+	took := time.Since(began)
+	sent := stop()
+	l.ended(s)
+	seen := counted.counted("a") - was
+	after := s.usage()
+	t.Logf("%d handovers in %s; %d packets sent, %d seen; before %+v, after %+v", handovers, took.Round(time.Millisecond), sent, seen, before, after)
+	if sent != seen || sent < 1000 {
+		t.Errorf("%d packets were sent and %d seen", sent, seen)
+	}
+	if after.processes != 1 || after.pins != before.pins || after.descriptors > before.descriptors+10 || after.memory > 2*before.memory {
+		t.Errorf("it grew from %+v to %+v", before, after)
+	}
+}
