@@ -81,6 +81,17 @@ func (f *former) Told() bool { return f.asked.Err() != nil }
 // End ends this process.
 func (f *former) End() { f.leave() }
 
+// Alone goes on, unless a service manager started the former process: it starts
+// another one now, and knows nothing of this one.
+func (f *former) Alone() {
+	if os.Getenv("NOTIFY_SOCKET") == "" {
+		f.cli.log.Warn("the former version died; going on alone")
+		return
+	}
+	f.cli.log.Warn("the former version died; leaving the place to what the service manager starts")
+	f.leave()
+}
+
 // freezeMost bounds how long writes are refused if nobody ends it.
 const freezeMost = 2 * time.Minute
 

@@ -21,7 +21,8 @@ import (
 // succeeding is a host whose reconciler upgrades itself.
 type succeeding struct {
 	*upgrading
-	pid string // a file
+	pid string   // a file
+	env []string // of the first
 }
 
 func newSucceeding(t *testing.T) *succeeding {
@@ -81,6 +82,7 @@ func (s *succeeding) first() {
 	cmd.Stderr = log
 	cmd.Env = append(os.Environ(), "RECONCILER_NETNS="+s.ns.Name, "RECONCILER_STATE_DIR="+s.state,
 		"RECONCILER_SOCKET="+filepath.Join(s.state, "api.sock"), "RECONCILER_METRICS=127.0.0.1:9377")
+	cmd.Env = append(cmd.Env, s.env...)
 	if err := cmd.Start(); err != nil {
 		s.Fatal(err)
 	}

@@ -36,6 +36,8 @@ type Host interface {
 	Doors() []handover.Door
 	// Alive fails if the loop does not answer.
 	Alive(context.Context) error
+	// Alone is called when the former process died before this one was kept.
+	Alone()
 }
 
 // Driver reads and changes the process.
@@ -261,12 +263,14 @@ func (d *Driver) serve(ctx context.Context, changed func(...resource.Key)) {
 	}
 	err := former.Serve(ctx, host.Alive)
 	d.mu.Lock()
-	if d.former == former {
-		d.former = nil
-	}
+	kept := d.former != former
+	d.former = nil
 	d.mu.Unlock()
 	switch {
 	case errors.Is(err, handover.ErrGone):
+		if !kept {
+			host.Alone()
+		}
 		changed()
 	case errors.Is(err, handover.ErrStop):
 		host.End()
