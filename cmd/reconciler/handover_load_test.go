@@ -87,15 +87,7 @@ func (s *succeeding) usage() (u usage) {
 		}
 		return nil
 	})
-	programs, err := filepath.Glob("/proc/[0-9]*/exe")
-	if err != nil {
-		s.Fatal(err)
-	}
-	for _, exe := range programs {
-		if to, err := os.Readlink(exe); err == nil && len(to) > len(s.root) && to[:len(s.root)] == s.root {
-			u.processes++
-		}
-	}
+	u.processes = s.processes()
 	return u
 }
 

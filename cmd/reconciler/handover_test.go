@@ -46,12 +46,12 @@ func (s *succeeding) main(other int) int {
 	}
 }
 
-// ends waits until a process is gone, or a zombie that nobody waits for.
+// ends waits until a process is gone. A zombie is not: threads of it may still hold
+// its locks.
 func (s *succeeding) ends(pid int) {
 	s.Helper()
 	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) || strings.Contains(string(stat), ") Z ") {
+		if gone(pid) {
 			return
 		}
 		if time.Now().After(deadline) {
@@ -59,6 +59,8 @@ func (s *succeeding) ends(pid int) {
 		}
 	}
 }
+
+func gone(pid int) bool { return errors.Is(unix.Kill(pid, 0), unix.ESRCH) }
 
 func (s *succeeding) signal(pid int, sig unix.Signal) {
 	s.Helper()
@@ -173,4 +175,81 @@ func (s *succeeding) helpers() (pids []string) {
 		}
 	}
 	return pids
+}
+
+// TestHandoverBothAreKilled is that, wherever a handover is cut short, the next
+// starts find the host as it was, and the version is left that kills.
+func TestHandoverBothAreKilled(t *testing.T) {
+	t.Parallel()
+	for _, fault := range []string{"kills-at-start", "kills-at-look", "kills-when-let", "kills-later"} {
+		t.Run(fault, func(t *testing.T) {
+			t.Parallel()
+			s := newSucceeding(t)
+			s.push("v0.1.0", s.make("v0.1.0", ".", ""), "routes: [{to: 198.51.100.0/24, via: 10.9.0.2}]\n")
+			s.first()
+			s.works("v0.1.0")
+			was := s.ns.IP("route", "show")
+			pid := s.main(0)
+			s.push("v0.2.0", s.make("v0.2.0", "./testdata/impostor", fault), "routes: [{to: 198.51.100.0/24, via: 10.9.0.2}]\n")
+			starts := 0
+			for s.ends(pid); starts < 5; starts++ {
+				if got := s.ns.IP("route", "show"); got != was {
+					t.Fatalf("routes are\n%s\nand were\n%s", got, was)
+				}
+				s.vacant()
+				s.first()
+				pid = s.main(pid)
+				if s.survives(pid) {
+					break
+				}
+			}
+			t.Logf("after %d starts", starts+1)
+			s.tells("! v0.2.0 failed: ", "get", "upgrades")
+			if got, err := os.Readlink(filepath.Join(s.root, "latest")); err != nil || !strings.HasPrefix(got, "versions/v0.1.0-") {
+				t.Errorf("latest leads to %q (%v)", got, err)
+			}
+			s.says("Unfit")
+		})
+	}
+}
+
+// survives waits until a process has ended, or has given the version up.
+func (s *succeeding) survives(pid int) bool {
+	s.Helper()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if s.run("", "get", "upgrades"); strings.Contains(string(s.last), "! v0.2.0 failed: ") {
+			return true
+		}
+		if gone(pid) {
+			return false
+		}
+	}
+	s.Fatalf("process %d neither ends nor gives up:\n%s", pid, s.last)
+	return false
+}
+
+// vacant waits until no process of a version is left: who kills the former one
+// ends a moment later, and holds its listeners until then.
+func (s *succeeding) vacant() {
+	s.Helper()
+	for deadline := time.Now().Add(patience); s.processes() > 0; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.Fatal("a process is left")
+		}
+	}
+}
+
+// processes is how many run from below the root.
+func (s *succeeding) processes() (n int) {
+	s.Helper()
+	programs, err := filepath.Glob("/proc/[0-9]*/exe")
+	if err != nil {
+		s.Fatal(err)
+	}
+	for _, exe := range programs {
+		if to, err := os.Readlink(exe); err == nil && strings.HasPrefix(to, s.root) {
+			n++
+		}
+	}
+	return n
 }

@@ -193,12 +193,21 @@ func TestUpgradeOfItself(t *testing.T) {
 		s.works(version)
 		t.Logf("%s after %s", version, time.Since(began).Round(time.Millisecond))
 	}
-	for i, fault := range []string{"exits", "hangs", "changes", "dies-when-let", "dies-later"} {
-		version := fmt.Sprintf("v0.3.%d", i)
+	for i, one := range []struct{ fault, reason string }{
+		{"exits", "it did not start: it ended, exit status 3"},
+		{"exits-late", "it did not start: it ended, exit status 4"},
+		{"hangs", "it did not start: it says nothing"},
+		{"lies", "it says that it is version v9.9.9, and not v0.3.3"},
+		{"changes", "it would change - route 198.51.100.0/24"},
+		{"dies-when-let", "it did not take over: it ended, exit status 5"},
+		{"silent", "it did not take over: it says nothing"},
+		{"dies-later", "it had taken over: it ended, exit status 6"},
+	} {
+		version, fault := fmt.Sprintf("v0.3.%d", i), one.fault
 		sum := s.make(version, "./testdata/impostor", fault)
 		began := time.Now()
 		s.push(version, sum, "")
-		s.tells("! "+version+" failed: ", "get", "upgrades")
+		s.tells("! "+version+" failed: "+one.reason, "get", "upgrades")
 		t.Logf("%s: back after %s: %s", fault, time.Since(began).Round(time.Millisecond), lineOf(string(s.last), "! "+version))
 		s.works("v0.2.2")
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"reconciler/internal/handover"
@@ -16,7 +17,7 @@ import (
 // Set by the linker.
 var (
 	version = "v0.0.0"
-	fault   = "" // exits, hangs, changes, dies-when-let, dies-later, silent
+	fault   = "" // see main and run
 )
 
 func main() {
@@ -29,11 +30,22 @@ func main() {
 		os.Exit(3)
 	case "hangs":
 		time.Sleep(time.Hour)
+	case "exits-late":
+		time.Sleep(time.Second)
+		os.Exit(4)
+	case "kills-at-start":
+		kill()
 	}
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+}
+
+// kill kills the former process, and ends.
+func kill() {
+	_ = syscall.Kill(os.Getppid(), syscall.SIGKILL)
+	os.Exit(7)
 }
 
 func run() error {
@@ -49,16 +61,30 @@ func run() error {
 		return err
 	}
 	plan := func(context.Context, string) ([]string, error) {
-		if fault == "changes" {
+		switch fault {
+		case "changes":
 			return []string{"- route 198.51.100.0/24"}, nil
+		case "kills-at-look":
+			kill()
 		}
 		return nil, nil
 	}
-	if err := in.Conn.TakeOver(context.Background(), version, filepath.Base(filepath.Dir(own)), plan); err != nil {
+	says := version
+	if fault == "lies" {
+		says = "v9.9.9"
+	}
+	if err := in.Conn.TakeOver(context.Background(), says, filepath.Base(filepath.Dir(own)), plan); err != nil {
 		return err
 	}
-	if fault == "dies-when-let" {
+	switch fault {
+	case "dies-when-let":
 		os.Exit(5)
+	case "silent":
+		time.Sleep(time.Hour)
+	case "kills-when-let":
+		kill()
+	case "kills-later":
+		time.AfterFunc(300*time.Millisecond, kill)
 	}
 	if fault == "dies-later" {
 		time.AfterFunc(500*time.Millisecond, func() { os.Exit(6) })
