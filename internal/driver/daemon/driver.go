@@ -196,6 +196,9 @@ func (d *Driver) Apply(ctx context.Context, ops []diff.Op) []error {
 	defer d.mu.Unlock()
 	errs := make([]error, len(ops))
 	err := d.load()
+	if d.cfg.ReadOnly {
+		err = errReadOnly
+	}
 	for i, op := range ops {
 		if errs[i] = errors.Join(err, ctx.Err()); errs[i] == nil {
 			errs[i] = d.apply(op)
@@ -204,6 +207,8 @@ func (d *Driver) Apply(ctx context.Context, ops []diff.Op) []error {
 	d.stir()
 	return errs
 }
+
+var errReadOnly = errors.New("the driver of processes only looks")
 
 func (d *Driver) apply(op diff.Op) error {
 	if op.Verb == diff.Delete {

@@ -2,7 +2,9 @@ package daemon
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -14,7 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"reconciler/internal/diff"
+	"reconciler/internal/observed"
 	"reconciler/internal/resource"
+	"reconciler/internal/testns"
 )
 
 func TestStartObserveStop(t *testing.T) {
@@ -325,5 +329,88 @@ func TestTwoInTurn(t *testing.T) {
 	}
 	if err := former.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// Who only looks changes nothing, whatever became of a process meanwhile.
+func TestReadOnly(t *testing.T) {
+	r := newRig(t)
+	d, e := r.daemon("sleep"), r.server("v1", "tcp", "127.0.0.1:7041")
+	e.Argv[1] = "sleep"
+	r.apply(create(d), create(e))
+	r.forge(d, func(rec *record) { rec.PID = 0 }) // as in the middle of a start
+	writer := r.Driver
+	before := r.disk()
+	r.cfg.ReadOnly = true
+	r.open()
+	pid := r.seen(e).PID
+	if s := r.seen(e); s.State != resource.DaemonRunning {
+		t.Errorf("seen %+v", s)
+	}
+	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	r.awaitState(e, resource.DaemonExited)
+	if after := r.disk(); after != before {
+		t.Errorf("before %s\nafter  %s", before, after)
+	}
+	if n := len(r.mine()); n != 1 {
+		t.Errorf("%d processes, want that of the unfinished start", n)
+	}
+	if err := r.Driver.Apply(t.Context(), ops(create(e)))[0]; err == nil {
+		t.Error("it starts a process")
+	}
+	if err := r.Driver.Close(); err != nil {
+		t.Error(err)
+	}
+	r.Driver = writer
+}
+
+// disk is all that is in the state directory.
+func (r *rig) disk() string {
+	var b strings.Builder
+	err := filepath.WalkDir(r.cfg.State, func(path string, e os.DirEntry, err error) error {
+		if err == nil && !e.IsDir() {
+			text, rerr := os.ReadFile(path)
+			fmt.Fprintf(&b, "%s %s %v\n", path, text, rerr)
+		}
+		return err
+	})
+	if err != nil {
+		r.Fatal(err)
+	}
+	return b.String()
+}
+
+func BenchmarkObserve(b *testing.B) {
+	testns.NeedRoot(b)
+	path, err := helper()
+	if err != nil {
+		b.Fatal(err)
+	}
+	d, err := Open(Config{State: b.TempDir(), Namespace: fmt.Sprintf("test-bench-%d", os.Getpid())})
+	if err != nil {
+		b.Fatal(err)
+	}
+	var all, gone []diff.Op
+	for n := range 16 {
+		one := resource.Daemon{Name: fmt.Sprintf("b%d", n), Argv: []string{path, "sleep"}, Digest: strings.Repeat("a", 64)}
+		all, gone = append(all, create(one)), append(gone, remove(one))
+	}
+	began := time.Now()
+	if err := errors.Join(d.Apply(b.Context(), all)...); err != nil {
+		b.Fatal(err)
+	}
+	b.Logf("%s a start", time.Since(began)/time.Duration(len(all)))
+	for b.Loop() {
+		if _, err := d.Observe(b.Context(), observed.Query{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for len(d.known) > 0 {
+		if err := errors.Join(d.Apply(context.Background(), gone)...); err != nil {
+			b.Fatal(err)
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 }

@@ -238,13 +238,14 @@ func zombie(pid int) bool {
 	return i < 0 || strings.HasPrefix(string(text[i+1:]), " Z")
 }
 
-// remove removes an empty cgroup.
+// remove removes an empty cgroup, and that of the namespace with the last.
 func (g groups) remove(name string) error {
 	var errs []error
 	for _, dir := range g.dirs(name) {
 		if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}
+		_ = os.Remove(filepath.Dir(dir)) // it holds others if this fails
 	}
 	return errors.Join(errs...)
 }
