@@ -166,7 +166,11 @@ func (u *upgrading) inUse(version string) {
 	u.Helper()
 	u.tells("(?m)^exporter .* "+version+"$", "get", "upgrades")
 	u.says("^in sync|Unfit|NotReady")
-	if got := u.answers(); got != version {
+	got := u.answers()
+	for deadline := time.Now().Add(patience); got == "" && time.Now().Before(deadline); { // it has only just started
+		got = u.answers()
+	}
+	if got != version {
 		u.run("", "get", "daemons")
 		said := string(u.last)
 		u.run("", "events")

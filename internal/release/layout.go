@@ -23,6 +23,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -94,19 +95,23 @@ func (r *Root) point(name string) {
 var ErrBusy = errors.New("another one is writing there")
 
 // Lock keeps other writers away until the file is closed, or this process ends.
-func (r *Root) Lock() (*os.File, error) {
+// It waits for one that is at work, but not for longer than it is told.
+func (r *Root) Lock(patience time.Duration) (*os.File, error) {
 	f, err := os.OpenFile(r.own("lock"), os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("lock %s: %w", r.path, ErrBusy)
+	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		switch {
+		case err == nil:
+			return f, nil
+		case !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR):
+			return nil, fmt.Errorf("lock %s: %w", r.path, errors.Join(err, f.Close()))
+		case time.Now().After(deadline):
+			return nil, fmt.Errorf("lock %s: %w", r.path, errors.Join(ErrBusy, f.Close()))
 		}
-		return nil, fmt.Errorf("lock %s: %w", r.path, err)
 	}
-	return f, nil
 }
 
 // Current is what latest leads to, seen from versions; empty where it is not

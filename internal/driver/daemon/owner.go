@@ -12,33 +12,57 @@ import (
 	"time"
 )
 
-// ownerWait is how long a connection may take to be accepted by the process that
-// is asked. Another one that listens in the same place may have it.
-const ownerWait = 200 * time.Millisecond
+const (
+	// ownerWait is how long a connection may take to be accepted.
+	ownerWait = 200 * time.Millisecond
+	// ownerMisses is how often the process must be seen not to have one that was
+	// accepted: it gets its descriptor a moment later.
+	ownerMisses = 3
+)
 
 var errNotOurs = errors.New("another process has accepted")
 
 // dialProcess connects, and sees that it is this process that has accepted: the
 // former one listens on the same socket until it goes, and would answer in its
-// place.
+// place. Who of the two accepts is a race, so it is run again and again.
 func (d *Driver) dialProcess(ctx context.Context, p process, address string) (net.Conn, error) {
-	c, err := new(net.Dialer).DialContext(ctx, "tcp", address)
-	if err != nil || len(p.Daemon.Sockets) == 0 {
-		return c, err
+	for {
+		c, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+		if err != nil || len(p.Daemon.Sockets) == 0 {
+			return c, err
+		}
+		err = d.accepted(ctx, p, c)
+		if err == nil {
+			return c, nil
+		}
+		c.Close()
+		if !errors.Is(err, errNotOurs) || ctx.Err() != nil {
+			return nil, err
+		}
 	}
+}
+
+// accepted waits until a connection was accepted, by this process.
+func (d *Driver) accepted(ctx context.Context, p process, c net.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, ownerWait)
 	defer cancel()
-	for {
+	for misses := 0; misses < ownerMisses; {
 		inode, err := serverSide(c)
-		if err == nil && inode != "" && d.holds(p, "socket:["+inode+"]") {
-			return c, nil
+		switch {
+		case err != nil:
+			return err
+		case inode != "" && d.holds(p, "socket:["+inode+"]"):
+			return nil
+		case inode != "":
+			misses++
 		}
 		select {
 		case <-ctx.Done():
-			return nil, errors.Join(errNotOurs, err, c.Close())
-		case <-time.After(2 * time.Millisecond):
+			return ctx.Err()
+		case <-time.After(time.Millisecond):
 		}
 	}
+	return errNotOurs
 }
 
 // serverSide is the inode of the other end of a connection within this host, as

@@ -16,6 +16,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"time"
 
 	"reconciler/internal/diff"
 	"reconciler/internal/driver"
@@ -92,6 +93,10 @@ func (*Driver) Check(r resource.Resource) []driver.Fault {
 	}
 	return nil
 }
+
+// lockPatience is how long a step of another writer may take: what takes long
+// needs no lock.
+const lockPatience = 2 * time.Second
 
 // Observe reads the roots that want names.
 func (d *Driver) Observe(_ context.Context, q observed.Query) (observed.State, error) {
@@ -175,7 +180,7 @@ func (d *Driver) sweep(root *release.Root) {
 	if d.cfg.ReadOnly || d.swept[root.Path()] {
 		return
 	}
-	lock, err := root.Lock()
+	lock, err := root.Lock(0)
 	if err != nil {
 		return // nothing is there yet, or somebody is at work
 	}
@@ -218,7 +223,7 @@ func (d *Driver) apply(ctx context.Context, op diff.Op) error {
 	if err := root.Make(); err != nil {
 		return err
 	}
-	lock, err := root.Lock()
+	lock, err := root.Lock(lockPatience)
 	if err != nil {
 		return err
 	}

@@ -110,11 +110,6 @@ func (d *Driver) fetch(ctx context.Context, r resource.Release) error {
 	if err := room(r.Root); err != nil {
 		return err
 	}
-	lock, err := root.Lock()
-	if err != nil {
-		return err
-	}
-	defer lock.Close()
 	store, refs, err := d.store(root, r)
 	if err != nil {
 		return err
@@ -130,6 +125,11 @@ func (d *Driver) fetch(ctx context.Context, r resource.Release) error {
 		return fmt.Errorf("%w: %w", errPreflight, err)
 	}
 	d.point("preflight-passed")
+	lock, err := root.Lock(lockPatience)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
 	return errors.Join(d.publish(root, r, store, refs[0]), store.Keep(refs[:1]))
 }
 

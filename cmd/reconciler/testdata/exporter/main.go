@@ -62,7 +62,9 @@ func serve() error {
 	case <-stop:
 	}
 	// Who was accepted is answered; who was not waits for another holder of the
-	// listener.
+	// listener. One that was accepted just now the server does not know yet.
+	_ = l.Close()
+	time.Sleep(100 * time.Millisecond)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	return server.Shutdown(ctx)
