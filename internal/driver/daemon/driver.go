@@ -53,6 +53,8 @@ type Config struct {
 	Users     []string
 	// Exec are the programs that may ask whether a process is ready.
 	Exec []string
+	// Journal is where journald takes streams; empty: /run/systemd/journal/stdout.
+	Journal string
 	// Log hears of what is odd and no error; nil for none.
 	Log *slog.Logger
 	// At is told of each point of crash; nil but in tests.
@@ -94,6 +96,9 @@ var (
 func Open(cfg Config) (*Driver, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Journal == "" {
+		cfg.Journal = journalSocket
 	}
 	if cfg.Shim == nil {
 		cfg.Shim = []string{os.Args[0], ShimCommand}

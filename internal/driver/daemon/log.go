@@ -23,15 +23,15 @@ const (
 // openLog opens what a process writes to: the journal where there is one, else
 // a file. It is never a pipe of ours, which would end with us.
 func (d *Driver) openLog(one resource.Daemon) (*os.File, error) {
-	if f, err := openJournal(one.Instance()); err == nil {
+	if f, err := openJournal(d.cfg.Journal, one.Instance()); err == nil {
 		return f, nil
 	}
 	return os.OpenFile(d.logOf(one), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o640)
 }
 
 // openJournal begins a stream of the journal, as sd_journal_stream_fd(3) does.
-func openJournal(name string) (*os.File, error) {
-	c, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: journalSocket, Net: "unix"})
+func openJournal(socket, name string) (*os.File, error) {
+	c, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: socket, Net: "unix"})
 	if err != nil {
 		return nil, err
 	}
