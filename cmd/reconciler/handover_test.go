@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"reconciler/internal/state"
 )
 
 // standingBy brings a host to where v0.2.0 has taken over and v0.1.0 stands by,
@@ -129,10 +131,24 @@ func TestHandoverGoesBackAfterWork(t *testing.T) {
 	s := newSucceeding(t)
 	former, successor := s.standingBy()
 	next := s.make("v0.2.0", ".", "")
-	work := fmt.Sprintf("routes: [{to: 198.51.100.0/24, via: 10.9.0.2}]\ndaemons: {helper: {command: [/bin/sleep, \"%d\"]}}\n", 1000000+os.Getpid())
+	object, err := os.ReadFile(verdictObject)
+	if err == nil {
+		err = state.WriteFile(filepath.Join(s.tree, "verdict.o"), object, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	dropPins(t, s.ns)
+	work := fmt.Sprintf("routes: [{to: 198.51.100.0/24, via: 10.9.0.2}]\ndaemons: {helper: {command: [/bin/sleep, \"%d\"]}}\n", 1000000+os.Getpid()) +
+		"programs: {a: {object: {file: verdict.o}, entry: plain}}\nchains: {v0: {xdp-ingress: {programs: [a]}}}\n"
 	s.push("v0.2.0", next, work)
 	s.has("198.51.100.0/24")
 	s.tells("(?m)^helper ", "get", "daemons")
+	s.says("^in sync|Upgrading")
+	attached := s.ns.IP("-details", "link", "show", "v0")
+	if !strings.Contains(attached, "xdp") {
+		t.Fatalf("no chain is attached:\n%s", attached)
+	}
 	helper := s.helpers()
 	if len(helper) != 1 {
 		t.Fatalf("helpers %v", helper)
@@ -147,6 +163,9 @@ func TestHandoverGoesBackAfterWork(t *testing.T) {
 	if got := s.helpers(); fmt.Sprint(got) != fmt.Sprint(helper) {
 		t.Errorf("helpers %v, want %v as they were", got, helper)
 	}
+	if got := s.ns.IP("-details", "link", "show", "v0"); got != attached {
+		t.Errorf("the link is\n%s\nand was\n%s", got, attached)
+	}
 	// What the successor saved is still known.
 	s.push("v0.2.0", next, "")
 	s.routed("198.51.100.0/24", false)
@@ -154,6 +173,9 @@ func TestHandoverGoesBackAfterWork(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatalf("helpers %v are left", s.helpers())
 		}
+	}
+	if got := s.ns.IP("-details", "link", "show", "v0"); strings.Contains(got, "xdp") {
+		t.Errorf("the chain is still attached:\n%s", got)
 	}
 	s.mustRun("", 0, "history")
 	if !strings.Contains(string(s.last), "create") && strings.Count(string(s.last), "\n") < 3 {
