@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,7 @@ import (
 	"regexp"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -43,7 +45,22 @@ func newUpgrading(t *testing.T) *upgrading {
 	u.tree = filepath.Join(t.TempDir(), "tree")
 	u.ns.IP("link", "set", "lo", "up")
 	u.serve()
+	t.Cleanup(u.endDaemons)
 	return u
+}
+
+// endDaemons ends the processes that outlive the reconciler.
+func (u *upgrading) endDaemons() {
+	records, _ := filepath.Glob(filepath.Join(u.state, "*/daemons/*.json"))
+	for _, path := range records {
+		var r struct{ PID int }
+		if text, err := os.ReadFile(path); err == nil && json.Unmarshal(text, &r) == nil && r.PID > 1 {
+			exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", r.PID))
+			if err == nil && strings.HasPrefix(exe, filepath.Dir(u.root)) {
+				_ = syscall.Kill(r.PID, syscall.SIGKILL)
+			}
+		}
+	}
 }
 
 // openDir is a directory that an unprivileged process may enter.

@@ -34,7 +34,25 @@ func newPair(t *testing.T) pair {
 		ns.IP("link", "set", "w0", "up")
 	}
 	p.there.IP("route", "add", "198.51.100.1/32", "via", "192.0.2.1")
+	for _, ns := range []*testns.NS{p.here, p.there} {
+		awaitCarrier(t, ns)
+	}
 	return p
+}
+
+// awaitCarrier waits until the kernel has seen that both ends are up: it looks at
+// carriers once a second at most, and answers no neighbour before.
+func awaitCarrier(t *testing.T, ns *testns.NS) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		link, addresses := ns.IP("link", "show", "w0"), ns.IP("-6", "address", "show", "dev", "w0", "tentative")
+		if strings.Contains(link, "state UP") && !strings.Contains(addresses, "2001:db8::") {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("w0 is not up:\n%s%s", link, addresses)
+		}
+	}
 }
 
 func TestICMP(t *testing.T) {
