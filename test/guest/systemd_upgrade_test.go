@@ -76,9 +76,9 @@ func TestSystemdUpgrade(t *testing.T) {
 	u.want("NRestarts", restarts)
 	u.applied()
 
-	u.upgrade("v0.3.0", u.offer("v0.3.0", []byte("#!/bin/sh\nexit 3\n")))
+	u.upgrade("v0.3.0", u.offer("v0.3.0", []byte("no program")))
 	u.within(soon, "a version that failed", func() bool {
-		return strings.Contains(u.run("reconciler", "get", "upgrades"), "! v0.3.0 failed: it did not start: it ended, exit status 3")
+		return strings.Contains(u.run("reconciler", "get", "upgrades"), "! v0.3.0 failed: it cannot be started: ")
 	})
 	u.want("MainPID", pid)
 	u.want("NRestarts", restarts)

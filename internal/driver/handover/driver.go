@@ -178,20 +178,21 @@ func (d *Driver) start(to resource.Self) error {
 	case d.next != "":
 		return nil // it is on its way
 	}
-	program := filepath.Join(to.Root, "latest", "reconciler")
-	real, err := filepath.EvalSymlinks(program)
+	latest, err := filepath.EvalSymlinks(filepath.Join(to.Root, "latest"))
 	if err != nil {
 		return fmt.Errorf("find the next version: %w", err)
 	}
-	if filepath.Base(filepath.Dir(real)) != to.Dir {
-		return fmt.Errorf("latest leads to %s, and not to version %s", filepath.Dir(real), to.Dir)
+	if filepath.Base(latest) != to.Dir {
+		return fmt.Errorf("latest leads to %s, and not to version %s", latest, to.Dir)
 	}
 	if err := d.release(); err != nil {
 		return err
 	}
-	a, err := d.spawn(real, to)
+	a, err := d.spawn(filepath.Join(latest, "reconciler"), to)
 	if err != nil {
-		return fmt.Errorf("start %s: %w", real, err)
+		// It would not start the next time either: the version is to blame.
+		d.failed, d.reason = to.Dir, fmt.Sprintf("it cannot be started: %v", err)
+		return nil
 	}
 	d.next, d.failed, d.reason = to.Dir, "", ""
 	d.launch <- a // nothing else is on its way, so there is room
