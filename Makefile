@@ -61,6 +61,7 @@ test: deps ## every test of this machine's kernel, with the race detector; needs
 test-guest: deps-guest ## the tests that want Debian's own kernels, or its systemd, under qemu; needs no root
 	for kernel in $(GUESTS); do go run ./test/guest -kernel "$$kernel"; done
 	go run ./test/guest -systemd
+	go run ./test/guest -cuts 3
 
 .PHONY: test-systemd
 test-systemd: deps-guest ## the last of them alone: README's installation and the unit, under a booted systemd

@@ -18,6 +18,8 @@ RECONCILER_SWAPS=${SWAPS:-500} RECONCILER_KILLS=${KILLS:-1000} go test -count=1 
 echo "soak: upgrades"
 SOAK_KILLS=${KILLS:-1000} go test -count=1 -timeout 60m "${root[@]}" ./internal/driver/release
 go test -count=5 -timeout 60m "${root[@]}" -run 'HandoversUnderLoad|UpgradeByPush' ./cmd/reconciler
+test/deps.sh guest
+go run ./test/guest -cuts 20 -timeout 60m
 rounds=0
 round=0 # what the last one took, in seconds
 while [ "$rounds" = 0 ] || [ $((SECONDS + round)) -lt $((minutes * 60)) ]; do

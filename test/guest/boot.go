@@ -27,18 +27,7 @@ const (
 func (g guest) boot(ctx context.Context, image, initrd string) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, g.Timeout)
 	defer cancel()
-	// One processor: an emulated one may run code that another has rewritten
-	// since, which the kernel does for each swap of XDP programs, and then dies of
-	// a breakpoint that is there no more.
-	qemu := exec.CommandContext(ctx, "qemu-system-x86_64",
-		"-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "1", "-m", "1536",
-		"-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio",
-		"-netdev", "user,id=n0,restrict=on", "-device", "virtio-net-pci,netdev=n0,romfile=,addr="+virtioSlot,
-		"-netdev", "user,id=n1,restrict=on", "-device", "e1000,netdev=n1,romfile=,addr="+e1000Slot,
-		"-netdev", "user,id=n2,restrict=on", "-device", "vmxnet3,netdev=n2,romfile=,addr="+vmxnet3Slot,
-		"-kernel", image, "-initrd", initrd,
-		"-append", g.commandLine())
-	qemu.Stderr = os.Stderr
+	qemu := g.machine(ctx, image, initrd)
 	console, err := qemu.StdoutPipe()
 	if err != nil {
 		return 0, err
@@ -56,11 +45,32 @@ func (g guest) boot(ctx context.Context, image, initrd string) (int, error) {
 	return c.passed, c.verdict()
 }
 
+// machine is the guest, switched off; its serial line is the output.
+func (g guest) machine(ctx context.Context, image, initrd string, more ...string) *exec.Cmd {
+	// One processor: an emulated one may run code that another has rewritten
+	// since, which the kernel does for each swap of XDP programs, and then dies of
+	// a breakpoint that is there no more.
+	qemu := exec.CommandContext(ctx, "qemu-system-x86_64", append([]string{
+		"-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "1", "-m", "1536",
+		"-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio",
+		"-netdev", "user,id=n0,restrict=on", "-device", "virtio-net-pci,netdev=n0,romfile=,addr=" + virtioSlot,
+		"-netdev", "user,id=n1,restrict=on", "-device", "e1000,netdev=n1,romfile=,addr=" + e1000Slot,
+		"-netdev", "user,id=n2,restrict=on", "-device", "vmxnet3,netdev=n2,romfile=,addr=" + vmxnet3Slot,
+		"-kernel", image, "-initrd", initrd,
+		"-append", g.commandLine(),
+	}, more...)...)
+	qemu.Stderr = os.Stderr
+	return qemu
+}
+
 // commandLine is what the kernel is told. A login, and logind, which wants a
 // D-Bus, are of no use to tests. Memory is not zeroed before each use, for
 // which an emulated processor takes longer than for all else with a packet.
 func (g guest) commandLine() string {
 	line := "console=ttyS0 quiet panic=-1 oops=panic init_on_alloc=0 fb_tunnels=none"
+	if g.Order != "" {
+		line += " " + g.Order
+	}
 	if g.Systemd {
 		line += " systemd.unit=multi-user.target systemd.getty_auto=no systemd.mask=getty.target systemd.mask=systemd-logind.service"
 	}

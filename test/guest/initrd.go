@@ -70,6 +70,10 @@ func (g guest) addTests(ctx context.Context, a *archive, work string) (script.Sc
 	if err := build("init", "test/guest/init", "build"); err != nil {
 		return s, err
 	}
+	if g.Cuts > 0 {
+		s.Tests = []script.Test{{Dir: "/", Binary: "/swap"}}
+		return s, build("swap", "test/guest/swap", "build")
+	}
 	if err := build(g.program(), "cmd/reconciler", "build"); err != nil {
 		return s, err
 	}

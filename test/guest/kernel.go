@@ -20,11 +20,11 @@ var metas = map[string]string{
 }
 
 // wanted are the modules that tests need, without what they depend on: kinds
-// of link, the drivers of the guest's cards, what runs BPF on a qdisc, and what
-// takes packets out of tunnels.
+// of link, the drivers of the guest's cards, what runs BPF on a qdisc, what
+// takes packets out of tunnels, and a disk.
 var wanted = []string{
 	"dummy", "veth", "bridge", "8021q", "vxlan", "macvlan", "bonding", "vrf", "virtio_pci", "virtio_net", "e1000", "vmxnet3",
-	"sch_ingress", "cls_bpf", "ipip", "ip6_tunnel",
+	"sch_ingress", "cls_bpf", "ipip", "ip6_tunnel", "virtio_blk", "ext4", "crc32c_generic",
 }
 
 // kernel is an unpacked Debian kernel.

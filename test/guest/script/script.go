@@ -10,6 +10,15 @@ const Path = "/script.json"
 // Without it the guest panicked, hung or was killed.
 const Done = "=== GUEST DONE"
 
+// What a guest whose power is cut says of each version that is in use for good,
+// and what the next one is told by its kernel's command line: the last one of
+// which that was heard, and that no cut follows.
+const (
+	Acknowledged       = "=== IN USE"
+	AcknowledgedOption = "swap.told="
+	OverOption         = "swap.over"
+)
+
 // Script is all that a guest does between power on and power off.
 type Script struct {
 	Modules []string // to load, in this order
