@@ -210,7 +210,7 @@ func (a *applying) do(ctx context.Context, again func() (engine.Planned, error),
 	start := time.Now()
 	a.report = apply.Run(ctx, plan, a.drivers)
 	a.took = time.Since(start)
-	status, err := a.verdict(again)
+	status, err := a.verdict(ctx, again)
 	if pending != nil {
 		if release != nil {
 			release()
@@ -227,7 +227,7 @@ func (a *applying) do(ctx context.Context, again func() (engine.Planned, error),
 }
 
 // verdict is the exit status of what was done, and why it is not 0.
-func (a *applying) verdict(again func() (engine.Planned, error)) (int, error) {
+func (a *applying) verdict(ctx context.Context, again func() (engine.Planned, error)) (int, error) {
 	if err := a.report.Err(); err != nil {
 		return applyFailed, err
 	}
@@ -237,7 +237,7 @@ func (a *applying) verdict(again func() (engine.Planned, error)) (int, error) {
 	after := a.planned
 	if !a.planned.Plan.Empty() {
 		var err error
-		if after, err = again(); err != nil {
+		if after, err = a.settle(ctx, again); err != nil {
 			return applyUnverified, fmt.Errorf("verify: %w", err)
 		}
 	}

@@ -89,10 +89,18 @@ func countOurs(have observed.State) int {
 }
 
 // deletions counts our objects that go for good. One of a kind made for one
-// removed is a rename or a move.
+// removed is a rename or a move, and so is one that waits for it to be gone.
 func deletions(p Plan) int {
 	gone, made := map[resource.Kind]int{}, map[resource.Kind]int{}
+	for _, n := range p.Notes {
+		if n.Code == Waiting {
+			made[n.Key.Kind]++
+		}
+	}
 	for _, op := range p.Ops {
+		if l, ok := op.From.(resource.Leftover); ok && l.IsLeftover() {
+			continue
+		}
 		switch {
 		case op.Verb == Delete && op.Owner == resource.Ours:
 			gone[op.Key.Kind]++

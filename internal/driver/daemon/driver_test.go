@@ -340,6 +340,16 @@ func TestReadOnly(t *testing.T) {
 	r.apply(create(d), create(e))
 	r.forge(d, func(rec *record) { rec.PID = 0 }) // as in the middle of a start
 	writer := r.Driver
+	for _, one := range []resource.Daemon{d, e} { // once they have said all that they say
+		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+			if text, err := os.ReadFile(r.logOf(one)); err == nil && len(text) > 0 {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s says nothing", one.Name)
+			}
+		}
+	}
 	before := r.disk()
 	r.cfg.ReadOnly = true
 	r.open()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"runtime"
 	"strconv"
 	"syscall"
@@ -47,6 +48,9 @@ func Exec() error {
 	}
 	told := firstListener + s.Listeners
 	unix.CloseOnExec(told)
+	// What is handled goes back to its default with the exec; what whoever started
+	// reconciler had ignored would stay so.
+	signal.Notify(make(chan os.Signal, 1))
 	err = s.become(told)
 	_, _ = unix.Write(told, []byte(err.Error())) // who asked is gone if this fails
 	return err

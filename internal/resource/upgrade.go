@@ -94,3 +94,15 @@ func (d Daemon) Summary(from, to Resource) string {
 func (d Daemon) said(text string) string {
 	return strings.TrimSpace(ReleaseVersion(d.Release) + "  " + text)
 }
+
+// Leftover is a resource that may be all that is left of something: to remove it
+// takes nothing from anybody.
+type Leftover interface {
+	IsLeftover() bool
+}
+
+// IsLeftover of a version: none that is in use is ever removed.
+func (r Release) IsLeftover() bool { return true }
+
+// IsLeftover of a process that ended, or was asked to.
+func (d Daemon) IsLeftover() bool { return d.Seen.State != DaemonRunning }
