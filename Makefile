@@ -54,7 +54,7 @@ play: deps-play build ## a repository, a namespace, the daemon, and a shell to p
 .PHONY: test
 test: deps ## every test of this machine's kernel, with the race detector; needs root (or sudo)
 	test/root.sh
-	go test -race -json -timeout 15m $(ROOT) ./... | go run ./test/verdict
+	go test -race -json -timeout 20m $(ROOT) ./... | go run ./test/verdict
 	go test -timeout 20m -run TestWalk ./internal/diff
 
 .PHONY: test-guest

@@ -16,7 +16,7 @@ func (s *Store) Tree(ref Ref) (string, error) {
 		err = verifyTree(s.tree(p.sum))
 	}
 	if missing(err) {
-		err = fmt.Errorf("%w: %w", ErrNotFetched, err)
+		err = ErrNotFetched
 	}
 	if err != nil {
 		return "", fmt.Errorf("read %v: %w", ref, err)
