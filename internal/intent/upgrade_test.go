@@ -466,3 +466,40 @@ func TestUpgradeKeepsAFewVersions(t *testing.T) {
 		t.Fatalf("left %v", left)
 	}
 }
+
+// TestUpgradeWhileTheTimeOfDayJumps is that only the clock since the boot counts,
+// and that after a boot starts do.
+func TestUpgradeWhileTheTimeOfDayJumps(t *testing.T) {
+	for _, jump := range []time.Duration{-20 * 365 * 24 * time.Hour, 20 * 365 * 24 * time.Hour} {
+		s := newSite(t, resource.StartNone)
+		s.rests()
+		s.wanted = newDir
+		s.pass()
+		s.facts.Now.Wall = s.facts.Now.Wall.Add(jump)
+		s.log = nil
+		s.pass()
+		s.did() // it soaks, by its own clock
+		s.later(time.Minute)
+		s.pass()
+		s.did("update journal idle ->")
+	}
+	s := newSite(t, resource.StartNone)
+	s.rests()
+	s.wanted = newDir
+	s.pass()
+	s.facts.Now.Boot, s.facts.Now.At, s.facts.Started = "another", Instant(time.Second), Instant(time.Second)
+	s.pass()
+	if j := s.journal(); j.Attempt != 1 || j.Boot != "another" || j.Since != time.Second {
+		t.Fatalf("after a boot: %+v", j)
+	}
+	s.later(30 * time.Second)
+	s.pass()
+	if j := s.journal(); j.State != resource.JournalTrying {
+		t.Fatalf("after half its time: %+v", j)
+	}
+	s.later(30 * time.Second)
+	s.pass()
+	if j := s.journal(); j.State != resource.JournalIdle || s.current() != newDir {
+		t.Fatalf("after its time: %+v, current %s", j, s.current())
+	}
+}
