@@ -231,6 +231,7 @@ func (u *upgrading) asking() (stop func() (asked, failed int64)) {
 			if u.answers() == "" {
 				failed.Add(1)
 			}
+			time.Sleep(time.Millisecond) // others test beside
 		}
 	}()
 	return func() (int64, int64) {

@@ -55,6 +55,7 @@ type Driver struct {
 	ahead     ahead                 // what Prepare counted on
 	view      *view                 // of the last look; nil where what is there may be other
 	seen      []seenBackend         // the backends at the last look
+	silent    map[neighbour]bool    // neighbours that have not answered since
 	last      struct {              // of the last plain look
 		sums  sums
 		hops  map[way]hop
@@ -81,7 +82,7 @@ func Open(cfg Config) *Driver {
 	}
 	return &Driver{
 		cfg: cfg, root: bpffs.Root{Mount: cfg.BPFFS, Namespace: cfg.Namespace, Cookie: cfg.Cookie},
-		seed: maphash.MakeSeed(), judged: map[judgement]verdict{},
+		seed: maphash.MakeSeed(), judged: map[judgement]verdict{}, silent: map[neighbour]bool{},
 	}
 }
 

@@ -94,6 +94,7 @@ func (l *lookup) meet(hops map[way]hop) error {
 		if h.why == nil {
 			e := found[h.next]
 			h.state, h.managed = e.state, e.cared()
+			h.silent = e.state&unix.NUD_INCOMPLETE != 0 && l.silent[h.next]
 			if e.state&usable != 0 {
 				h.dst = e.mac
 			}

@@ -35,6 +35,8 @@ type hop struct {
 	// managed is set where the kernel keeps the entry fresh, or where the entry
 	// needs no care.
 	managed bool
+	// silent is set where the neighbour has not answered and is asked again.
+	silent bool
 	// why there is no way; nil where there is one.
 	why error
 }
@@ -43,7 +45,7 @@ type hop struct {
 func (h hop) answers() bool { return h.why == nil && h.dst != resource.MAC{} }
 
 // failed reports that the neighbour was asked and did not answer.
-func (h hop) failed() bool { return h.why == nil && h.state&unix.NUD_FAILED != 0 }
+func (h hop) failed() bool { return h.why == nil && (h.silent || h.state&unix.NUD_FAILED != 0) }
 
 // hops looks up the next hops of ways. What the kernel has learned of a path's
 // MTU counts.
@@ -52,7 +54,7 @@ func (d *Driver) hops(ctx context.Context, ways []way) (map[way]hop, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &lookup{ctx: ctx, conn: conn, links: map[int32]*link{}, sources: map[source]netip.Addr{}}
+	l := &lookup{ctx: ctx, conn: conn, links: map[int32]*link{}, sources: map[source]netip.Addr{}, silent: d.silent}
 	routes, err := l.routes(ways)
 	if err != nil {
 		return nil, fmt.Errorf("look up routes: %w", err)
@@ -77,6 +79,7 @@ type lookup struct {
 	batch   wire.Batch
 	links   map[int32]*link
 	sources map[source]netip.Addr
+	silent  map[neighbour]bool
 }
 
 // ask sends what is in the batch, and empties it. Refusals are by index.

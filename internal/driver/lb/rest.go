@@ -6,5 +6,6 @@ func (d *Driver) Rest(bool) {
 	defer d.mu.Unlock()
 	d.view, d.ahead = nil, ahead{}
 	d.last.sums, d.last.hops = sums{}, nil
+	clear(d.silent)
 	d.forgetLook()
 }

@@ -201,8 +201,8 @@ func (e *ears) hearRoute(m wire.Message) {
 	e.note(e.byNext.within(prefix), concerns)
 }
 
-// hearNeighbour notes those behind a neighbour whose address is another now. An
-// entry that goes on failing says nothing new.
+// hearNeighbour notes those behind a neighbour whose address is another now, or
+// that has not answered. One that goes on failing says nothing new.
 func (e *ears) hearNeighbour(kind uint16, n entry) {
 	behind := e.byEntry[n.neighbour]
 	if len(behind) == 0 {
@@ -212,8 +212,26 @@ func (e *ears) hearNeighbour(kind uint16, n entry) {
 	if kind == unix.RTM_NEWNEIGH && n.state&usable != 0 {
 		is = n.mac
 	}
-	if is != e.met[n.neighbour] || kind == unix.RTM_DELNEIGH {
+	silent := kind == unix.RTM_NEWNEIGH && e.d.heard(n)
+	if is != e.met[n.neighbour] || kind == unix.RTM_DELNEIGH || silent {
 		e.note(behind, func(seenBackend) bool { return true })
 	}
 	e.met[n.neighbour] = is
+}
+
+// heard remembers who has not answered, until it does: the kernel asks again at once,
+// and to who looks then it is being asked as at first. It reports whether
+// that is news.
+func (d *Driver) heard(n entry) (news bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	was := d.silent[n.neighbour]
+	switch {
+	case n.state&unix.NUD_FAILED != 0:
+		d.silent[n.neighbour] = true
+		return !was
+	case n.state&usable != 0:
+		delete(d.silent, n.neighbour)
+	}
+	return false
 }
