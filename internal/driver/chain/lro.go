@@ -198,6 +198,16 @@ func onOff(on bool) string {
 	return "off"
 }
 
+// genlmsg is struct genlmsghdr: command, version, and two bytes that are
+// reserved. Those the library's own takes from what lies behind it in memory.
+type genlmsg [unix.GENL_HDRLEN]byte
+
+// Len is its size in bytes.
+func (g genlmsg) Len() int { return len(g) }
+
+// Serialize is what is sent of it.
+func (g genlmsg) Serialize() []byte { return g[:] }
+
 // ethtool sends a request about an interface and returns what answers it.
 func (d *Driver) ethtool(command uint8, ifindex int, more ...*nl.RtAttr) ([][]byte, error) {
 	if d.family == 0 {
@@ -208,7 +218,7 @@ func (d *Driver) ethtool(command uint8, ifindex int, more ...*nl.RtAttr) ([][]by
 		d.family = f.ID
 	}
 	req := nl.NewNetlinkRequest(int(d.family), unix.NLM_F_ACK)
-	req.AddData(&nl.Genlmsg{Command: command, Version: 1})
+	req.AddData(genlmsg{command, 1})
 	header := nl.NewRtAttr(unix.ETHTOOL_A_FEATURES_HEADER|unix.NLA_F_NESTED, nil)
 	header.AddRtAttr(unix.ETHTOOL_A_HEADER_DEV_INDEX, nl.Uint32Attr(uint32(ifindex)))
 	req.AddData(header)
