@@ -64,6 +64,9 @@ func (d *Driver) Fetch(ctx context.Context, want *resource.Set) error {
 		if err == nil {
 			continue
 		}
+		if ctx.Err() != nil {
+			return errors.Join(append(errs, ctx.Err())...) // it says nothing of the version
+		}
 		if errors.Is(err, errPreflight) || errors.Is(err, artifact.ErrSignature) || errors.Is(err, artifact.ErrArchive) {
 			d.condemn(r, err)
 		}

@@ -109,7 +109,7 @@ func (c child) run(ctx context.Context) ([]byte, error) {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		err = fmt.Errorf("not done within %s", c.timeout)
 	}
-	return out.Bytes(), err
+	return out.kept.Bytes(), err
 }
 
 // limitChild bounds a child. It is a moment late, and what it could do in that
@@ -134,13 +134,13 @@ func nobody() (*syscall.Credential, error) {
 
 // limited keeps the first bytes of what is written.
 type limited struct {
-	bytes.Buffer
+	kept bytes.Buffer // not embedded: its ReadFrom knows no bound
 	left int
 }
 
 func (l *limited) Write(p []byte) (int, error) {
 	n := min(len(p), l.left)
 	l.left -= n
-	l.Buffer.Write(p[:n])
+	l.kept.Write(p[:n])
 	return len(p), nil
 }
