@@ -45,13 +45,22 @@ func (r *Root) BootRecord() BootRecord {
 // not work, and keeps nobody from starting one of them.
 func (r *Root) Boot(program string) (candidates []string, err error) {
 	j, ok, err := r.journal()
-	if ok && j.State == resource.JournalTrying {
-		err = errors.Join(err, r.count(j))
+	back := false // what is in use is not to be started
+	switch {
+	case ok && j.State == resource.JournalTrying:
+		var counted error
+		back, counted = r.count(j)
+		err = errors.Join(err, counted)
+	case ok && j.State == resource.JournalRollback:
+		back, err = true, errors.Join(err, r.flip(j.From))
 	}
 	add := func(path string) {
 		if !slices.Contains(candidates, path) && executable(path) {
 			candidates = append(candidates, path)
 		}
+	}
+	if back && j.From != "" { // whether or not latest leads there by now
+		add(filepath.Join(r.Version(j.From), program))
 	}
 	add(filepath.Join(r.latest(), program))
 	if ok && j.From != "" {
@@ -80,7 +89,9 @@ func (r *Root) journal() (j resource.Journal, ok bool, err error) {
 	return j, true, nil
 }
 
-func (r *Root) count(j resource.Journal) error {
+// count reports that there were too many starts, and puts latest back then. A
+// start that cannot be counted is one too many.
+func (r *Root) count(j resource.Journal) (back bool, err error) {
 	b := r.BootRecord()
 	if b.To != j.To {
 		b = BootRecord{To: j.To}
@@ -91,11 +102,12 @@ func (r *Root) count(j resource.Journal) error {
 	if err == nil {
 		err = writeFile(r.own("boot"), content)
 	}
+	back = b.Reverted || err != nil
 	if b.Reverted {
 		r.point("boot-counted")
 		err = errors.Join(err, r.flip(j.From))
 	}
-	return err
+	return back, err
 }
 
 func executable(path string) bool {

@@ -25,6 +25,9 @@ func (r *Root) Journal() (j resource.Journal, ok bool, err error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return j, false, nil
 	}
+	if err != nil && !errors.Is(err, errRecord) {
+		return j, false, fmt.Errorf("read the journal of %s: %w", r.path, err) // it may well be good
+	}
 	if err == nil {
 		j, err = parseJournal(content)
 	}
@@ -64,6 +67,8 @@ func (r *Root) WriteJournal(j resource.Journal) error {
 	return nil
 }
 
+var errRecord = errors.New("no record")
+
 // readBounded reads a small regular file.
 func readBounded(path string) ([]byte, error) {
 	info, err := os.Lstat(path)
@@ -71,7 +76,7 @@ func readBounded(path string) ([]byte, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxRecord {
-		return nil, fmt.Errorf("%s is no file of at most %d bytes", filepath.Base(path), maxRecord)
+		return nil, fmt.Errorf("%w: %s is no file of at most %d bytes", errRecord, filepath.Base(path), maxRecord)
 	}
 	return os.ReadFile(path)
 }
