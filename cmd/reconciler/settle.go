@@ -37,7 +37,9 @@ func (a *applying) settle(ctx context.Context, again func() (engine.Planned, err
 // ofProcesses reports that a plan has steps of processes left, and no others.
 func ofProcesses(p diff.Plan) bool {
 	if len(p.Ops) == 0 {
-		return slices.ContainsFunc(p.Notes, func(n diff.Note) bool { return n.Code == diff.Waiting && n.Key.Kind == resource.KindDaemon })
+		return slices.ContainsFunc(p.Notes, func(n diff.Note) bool {
+			return (n.Code == diff.Waiting || n.Code == diff.Ending) && n.Key.Kind == resource.KindDaemon
+		})
 	}
 	return !slices.ContainsFunc(p.Ops, func(op diff.Op) bool { return op.Key.Kind != resource.KindDaemon })
 }

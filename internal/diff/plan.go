@@ -104,6 +104,7 @@ const (
 	Blinded     NoteCode = "blind"        // could not be read, so nothing is planned on it
 	Conflict    NoteCode = "conflict"     // somebody else's stands in the way
 	Degraded    NoteCode = "degraded"     // as wanted, by a slower way
+	Ending      NoteCode = "ending"       // a process that was asked to end, and is not gone yet
 	Held        NoteCode = "held"         // a deletion that a guard keeps back
 	LeftAlone   NoteCode = "left-alone"   // a count of what is neither ours nor declared
 	Lost        NoteCode = "lost"         // foreign objects that a side effect takes

@@ -156,6 +156,7 @@ func (k *keeping) end(f resource.Object) {
 	}
 	if k.after(Instant(d.Seen.Kill)) {
 		k.out.Want.Put(kept(f))
+		k.note(f, diff.Ending, "was asked to end")
 		return
 	}
 	k.out.Reasons[f.Key()] = "it did not end in time"

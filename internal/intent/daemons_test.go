@@ -73,6 +73,9 @@ func TestKeepDaemonsEndsWhatIsNotWanted(t *testing.T) {
 			if err != nil || len(plan.Ops) != c.ops {
 				t.Errorf("ops %v, %v", plan.Ops, err)
 			}
+			if told := len(got.Notes) == 1 && got.Notes[0].Code == diff.Ending; told != (c.ops == 0) {
+				t.Errorf("notes %+v", got.Notes)
+			}
 		})
 	}
 }
