@@ -3,8 +3,6 @@ package release
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -44,7 +42,7 @@ func (r *Root) BootRecord() BootRecord {
 // first, by the name of the program within a version. Its error says what did
 // not work, and keeps nobody from starting one of them.
 func (r *Root) Boot(program string) (candidates []string, err error) {
-	j, ok, err := r.journal()
+	j, ok, err := r.Journal()
 	back := false // what is in use is not to be started
 	switch {
 	case ok && j.State == resource.JournalTrying:
@@ -72,21 +70,6 @@ func (r *Root) Boot(program string) (candidates []string, err error) {
 		}
 	}
 	return candidates, err
-}
-
-// journal is Journal for who puts nothing aside.
-func (r *Root) journal() (j resource.Journal, ok bool, err error) {
-	content, err := readBounded(r.own("journal"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return j, false, nil
-	}
-	if err == nil {
-		j, err = parseJournal(content)
-	}
-	if err != nil {
-		return resource.Journal{}, false, fmt.Errorf("read the journal: %w", err)
-	}
-	return j, true, nil
 }
 
 // count reports that there were too many starts, and puts latest back then. A

@@ -14,12 +14,11 @@ import (
 // maxRecord bounds what is read of a journal or a count of starts, in bytes.
 const maxRecord = 64 << 10
 
-// ErrUnreadable is a journal that makes no sense; it was put aside.
-var ErrUnreadable = errors.New("it cannot be read, and was put aside")
+// ErrUnreadable is a journal that makes no sense.
+var ErrUnreadable = errors.New("it makes no sense")
 
 // Journal reads the journal; ok is false where there is none. One that makes no
-// sense is put aside and told as ErrUnreadable, which blocks nothing: what is in
-// use stays in use.
+// sense is told as ErrUnreadable.
 func (r *Root) Journal() (j resource.Journal, ok bool, err error) {
 	content, err := readBounded(r.own("journal"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -32,10 +31,22 @@ func (r *Root) Journal() (j resource.Journal, ok bool, err error) {
 		j, err = parseJournal(content)
 	}
 	if err != nil {
-		aside := os.Rename(r.own("journal"), r.own("journal.unreadable"))
-		return resource.Journal{}, false, fmt.Errorf("journal of %s: %w: %w", r.path, ErrUnreadable, errors.Join(err, aside))
+		return resource.Journal{}, false, fmt.Errorf("journal of %s: %w: %w", r.path, ErrUnreadable, err)
 	}
 	return j, true, nil
+}
+
+// PutAside keeps a journal that makes no sense out of the way, for a person to
+// look at. It blocks nothing then: what is in use stays in use.
+func (r *Root) PutAside() error {
+	err := os.Rename(r.own("journal"), r.own("journal.unreadable"))
+	if err == nil {
+		err = syncDir(r.own())
+	}
+	if err != nil {
+		return fmt.Errorf("put the journal of %s aside: %w", r.path, err)
+	}
+	return nil
 }
 
 func parseJournal(content []byte) (j resource.Journal, err error) {
@@ -49,10 +60,13 @@ func parseJournal(content []byte) (j resource.Journal, err error) {
 	return j, fmt.Errorf("state %q", j.State)
 }
 
-// WriteJournal writes the journal down. One that rests ends the count of starts
-// with it.
+// WriteJournal writes the journal down. The count of starts ends with the try
+// that it is of, or before the next one begins.
 func (r *Root) WriteJournal(j resource.Journal) error {
 	content, err := json.Marshal(j)
+	if was, ok, _ := r.Journal(); err == nil && j.State == resource.JournalTrying && !(ok && was.State == resource.JournalTrying && was.To == j.To) {
+		err = removeFile(r.own("boot"))
+	}
 	if err == nil {
 		r.point("journal-begin")
 		err = writeFile(r.own("journal"), append(content, '\n'))

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,6 +31,9 @@ type File struct {
 	Size   int64       `json:"size"`
 	SHA256 string      `json:"sha256"`
 }
+
+// modeBits are what of a mode belongs to a version.
+const modeBits = fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky
 
 // MaxFiles bounds the files of a version.
 const MaxFiles = 20000
@@ -59,7 +63,7 @@ func Scan(tree string) ([]File, error) {
 			return err
 		}
 		sum, err := sumOf(path)
-		out = append(out, File{Path: name, Mode: info.Mode().Perm(), Size: info.Size(), SHA256: sum})
+		out = append(out, File{Path: name, Mode: info.Mode() & modeBits, Size: info.Size(), SHA256: sum})
 		return err
 	})
 	slices.SortFunc(out, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
@@ -125,12 +129,16 @@ func (r *Root) Versions() (map[string]Manifest, error) {
 // mostDamage is how much of it is told.
 const mostDamage = 5
 
-// Damage tells how a version differs from what was verified. look, if not nil, is asked
-// whether a file is as it was when its digest was last found good.
+// Damage tells how a version differs from what was verified, by whoever owns its
+// manifest: nobody else may own a file of it. look, if not nil, is asked whether a
+// file is as it was when its digest was last found good.
 func (r *Root) Damage(dir string, m Manifest, look func(path string, info fs.FileInfo) bool) []string {
 	d := damage{known: make(map[string]File, len(m.Files)), look: look}
 	for _, f := range m.Files {
 		d.known[f.Path] = f
+	}
+	if info, err := os.Lstat(r.own("manifest", dir)); err == nil {
+		d.owner = ownerOf(info)
 	}
 	tree := r.Version(dir)
 	err := filepath.WalkDir(tree, func(path string, e fs.DirEntry, err error) error {
@@ -157,8 +165,11 @@ func (r *Root) Damage(dir string, m Manifest, look func(path string, info fs.Fil
 type damage struct {
 	known map[string]File // not seen yet
 	look  func(path string, info fs.FileInfo) bool
+	owner uint32
 	told  []string
 }
+
+func ownerOf(info fs.FileInfo) uint32 { return info.Sys().(*syscall.Stat_t).Uid }
 
 func (d *damage) tell(format string, args ...any) {
 	if len(d.told) < mostDamage {
@@ -175,8 +186,10 @@ func (d *damage) file(path, name string, e fs.DirEntry) {
 		d.tell("%s is not of it", name)
 	case err != nil:
 		d.tell("%s: %v", name, err)
-	case !info.Mode().IsRegular() || info.Mode().Perm() != f.Mode || info.Size() != f.Size:
+	case !info.Mode().IsRegular() || info.Mode()&modeBits != f.Mode || info.Size() != f.Size:
 		d.tell("%s was changed", name)
+	case ownerOf(info) != d.owner:
+		d.tell("%s has another owner", name)
 	case d.look != nil && d.look(path, info):
 	default:
 		if sum, err := sumOf(path); err != nil || sum != f.SHA256 {

@@ -38,11 +38,13 @@ func (d *Driver) damage(root *release.Root, dir string, m release.Manifest) []st
 		}
 		return ok && d.looks[path] == now
 	})
-	if len(told) > 0 || len(d.looks)+len(fresh) > maxLooks {
+	if len(d.looks)+len(fresh) > maxLooks {
 		clear(d.looks)
 	}
-	if len(told) == 0 {
-		for path, l := range fresh {
+	for path, l := range fresh {
+		if len(told) > 0 {
+			delete(d.looks, path) // which of them are good nobody said
+		} else {
 			d.looks[path] = l
 		}
 	}

@@ -53,6 +53,7 @@ type Driver struct {
 var (
 	_ driver.Driver    = (*Driver)(nil)
 	_ driver.Fetcher   = (*Driver)(nil)
+	_ driver.Forgiver  = (*Driver)(nil)
 	_ driver.Resolver  = (*Driver)(nil)
 	_ driver.Annotator = (*Driver)(nil)
 	_ driver.Freezer   = (*Driver)(nil)
@@ -153,6 +154,9 @@ func (d *Driver) observe(into *resource.Set, path, upgrade string) error {
 	switch {
 	case errors.Is(err, release.ErrUnreadable):
 		d.cfg.Log.Warn("what is in use stays in use", "upgrade", upgrade, "err", err)
+		if !d.cfg.ReadOnly {
+			return root.PutAside()
+		}
 	case err != nil:
 		return err
 	case ok:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -59,6 +60,8 @@ func TestDamageIsMended(t *testing.T) {
 		"missing": func(dir string) error { return os.Remove(filepath.Join(dir, "bin/tool")) },
 		"added":   func(dir string) error { return os.WriteFile(filepath.Join(dir, "bin/more"), nil, 0o755) },
 		"a mode":  func(dir string) error { return os.Chmod(filepath.Join(dir, "bin/tool"), 0o644) },
+		"setuid":  func(dir string) error { return os.Chmod(filepath.Join(dir, "bin/tool"), fs.ModeSetuid|0o755) },
+		"owner":   func(dir string) error { return os.Chown(filepath.Join(dir, "bin/tool"), 65534, 65534) },
 		"a link": func(dir string) error {
 			return errors.Join(os.Remove(filepath.Join(dir, "bin/tool")), os.Symlink("/bin/true", filepath.Join(dir, "bin/tool")))
 		},
