@@ -47,6 +47,12 @@ type Fetcher interface {
 	Fetch(ctx context.Context, want *resource.Set) error
 }
 
+// Forgiver is a driver that remembers what failed, and does not try it again by
+// itself. Forgive has it tried again; it is called beside the other methods.
+type Forgiver interface {
+	Forgive()
+}
+
 // Resolver is a driver that must look at what is declared before it can be
 // compared: only an object tells what is in it. The answer is want where there
 // is nothing to add, and the same set as before where nothing has changed. What

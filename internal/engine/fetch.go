@@ -69,12 +69,13 @@ func (f *fetcher) Run(ctx context.Context) error {
 }
 
 // serve fetches for a tree until it has all, or another is asked for: a server
-// that stalls holds up nobody else. It returns the other; nil for none.
+// that stalls holds up nobody else. Who asks for the same again need not wait for
+// the next try. It returns the other; nil for none.
 func (f *fetcher) serve(ctx context.Context, t *tree) (next *tree, err error) {
 	one, cancel := context.WithCancel(ctx)
-	ended := make(chan error, 1)
+	ended, again := make(chan error, 1), make(chan struct{}, 1)
 	go func() {
-		ended <- guarded(one, taskFunc{"fetch", func(ctx context.Context) error { f.keepTrying(ctx, t); return nil }})
+		ended <- guarded(one, taskFunc{"fetch", func(ctx context.Context) error { f.keepTrying(ctx, t, again); return nil }})
 	}()
 	for {
 		select {
@@ -86,11 +87,15 @@ func (f *fetcher) serve(ctx context.Context, t *tree) (next *tree, err error) {
 				cancel()
 				return next, <-ended
 			}
+			select {
+			case again <- struct{}{}:
+			default:
+			}
 		}
 	}
 }
 
-func (f *fetcher) keepTrying(ctx context.Context, t *tree) {
+func (f *fetcher) keepTrying(ctx context.Context, t *tree, again <-chan struct{}) {
 	for wait := fetchAgain; ; wait = min(2*wait, fetchAgainMost) {
 		err := f.fetch(ctx, t.want)
 		if ctx.Err() != nil || !send(ctx, f.done, fetched{t.rev.Revision, err}) || err == nil {
@@ -99,6 +104,7 @@ func (f *fetcher) keepTrying(ctx context.Context, t *tree) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-again:
 		case <-time.After(wait):
 		}
 	}
@@ -138,6 +144,16 @@ func (l *loop) seek() {
 	}
 }
 
+// forgiveFetches has all that could not be fetched, or was found unfit, tried again.
+func (l *loop) forgiveFetches() {
+	for _, d := range l.fetcher.drivers {
+		if one, ok := d.(driver.Forgiver); ok {
+			one.Forgive()
+		}
+	}
+	l.sought = nil
+}
+
 // fetched goes on with what the fetcher brought, or without it.
 func (l *loop) fetched(ctx context.Context, f fetched) {
 	first := l.fetching == f.revision
@@ -148,8 +164,10 @@ func (l *loop) fetched(ctx context.Context, f fetched) {
 		return // not asked for any more
 	}
 	if f.err != nil {
+		if was := l.conds.all[CondFetching]; !was.Raised || was.Message != f.err.Error() { // told once
+			l.event(Event{Type: EventFailed, Revision: f.revision, Message: f.err.Error()})
+		}
 		l.conds.raise(CondFetching, "Failed", f.err.Error())
-		l.event(Event{Type: EventFailed, Revision: f.revision, Message: f.err.Error()})
 	} else {
 		l.conds.clear(CondFetching)
 		l.brought = l.brought || !first && f.revision == l.useRevision()

@@ -17,12 +17,15 @@ import (
 // whose names begin with f. A server may stall or fail.
 type made struct {
 	*host
-	mu    sync.Mutex
-	have  map[string]bool
-	stall map[string]bool
-	fault error
-	tries int
+	mu       sync.Mutex
+	have     map[string]bool
+	stall    map[string]bool
+	fault    error
+	tries    int
+	forgiven int
 }
+
+func (m *made) Forgive() { m.set(func() { m.forgiven++ }) }
 
 func newMade(h *host) *made { return &made{host: h, have: map[string]bool{}, stall: map[string]bool{}} }
 
@@ -138,6 +141,33 @@ func TestFailedFetch(t *testing.T) {
 		r.wait(5 * time.Minute)
 		r.has(resource.LinkKey("f0"))
 		r.cleared(CondFetching)
+	})
+}
+
+// TestRetryFetch is that who says retry waits for no next try, that a driver is
+// asked to forgive, and that the same failure is told once.
+func TestRetryFetch(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		m := newMade(r.host)
+		m.fault = errors.New("unfit")
+		r.drivers = []driver.Driver{m}
+		r.start()
+		r.push("r1", madeTree)
+		r.wait(10 * time.Minute)
+		r.raised(CondFetching)
+		if told := eventText(r, EventFailed); told != "unfit" {
+			t.Errorf("told: %q", told)
+		}
+		m.set(func() { m.fault = nil })
+		if _, err := r.engine.Retry(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		r.wait(time.Second)
+		r.has(resource.LinkKey("f0"))
+		r.cleared(CondFetching)
+		if m.forgiven != 1 {
+			t.Errorf("forgiven %d times", m.forgiven)
+		}
 	})
 }
 

@@ -271,6 +271,7 @@ func (e *Engine) Retry(ctx context.Context) (Pass, error) {
 		}
 		clear(l.failures)
 		clear(l.repairs)
+		l.forgiveFetches()
 		l.upgrades.asked.again = true
 		l.event(Event{Type: EventRequest, Revision: l.newest, Message: "retry"})
 		return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 
@@ -48,19 +49,23 @@ func (e *FetchError) Unwrap() error { return e.Err }
 var errPreflight = errors.New("preflight")
 
 // Fetch brings the versions that are wanted and not here, and lets them show in
-// a preflight what they are. One that fails is not tried again for the same
-// declaration: the bytes would be the same.
+// a preflight what they are. One that fails is not tried again as long as the same
+// is declared: the bytes would be the same.
 func (d *Driver) Fetch(ctx context.Context, want *resource.Set) error {
 	if d.cfg.ReadOnly {
 		return nil
 	}
+	d.forgiveOthers(want)
 	var errs []error
 	for _, o := range want.All() {
 		r, ok := o.Resource.(resource.Release)
-		if !ok || d.knownUnfit(r) != nil || d.here(r) {
+		if !ok || d.here(r) {
 			continue
 		}
-		err := d.fetch(ctx, r)
+		err := d.knownUnfit(r)
+		if err == nil {
+			err = d.fetch(ctx, r)
+		}
 		if err == nil {
 			continue
 		}
@@ -73,6 +78,20 @@ func (d *Driver) Fetch(ctx context.Context, want *resource.Set) error {
 		errs = append(errs, &FetchError{Upgrade: r.Upgrade, Version: r.Version, Origin: o.Origin, Err: err})
 	}
 	return errors.Join(errs...)
+}
+
+// Forgive has versions tried again that failed before they were used.
+func (d *Driver) Forgive() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	clear(d.unfit)
+}
+
+// forgiveOthers forgets the failures of what is not wanted any more.
+func (d *Driver) forgiveOthers(want *resource.Set) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	maps.DeleteFunc(d.unfit, func(key resource.Key, _ unfit) bool { return !want.Has(key) })
 }
 
 func (d *Driver) condemn(r resource.Release, err error) {
