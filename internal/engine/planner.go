@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"reconciler/internal/diff"
 	"reconciler/internal/driver"
@@ -140,28 +139,6 @@ func (p *Planner) Plan(ctx context.Context, want *resource.Set, all bool) (Plann
 	}
 	p.tellFreeze(&out.Plan)
 	return out, nil
-}
-
-// tellFreeze says of a handover what goes on meanwhile, and what does not.
-func (p *Planner) tellFreeze(plan *diff.Plan) {
-	for i := range plan.Ops {
-		op := &plan.Ops[i]
-		to, ok := op.To.(resource.Self)
-		from, _ := op.From.(resource.Self)
-		if !ok || to.Dir == from.Dir {
-			continue
-		}
-		var keeps []string
-		for _, d := range p.Drivers {
-			if f, ok := d.(driver.Freezer); ok {
-				keeps = append(keeps, f.Freeze().Keeps...)
-			}
-		}
-		op.Effects = append(op.Effects, "meanwhile goes on: "+strings.Join(keeps, ", "))
-		if loses := Loses(p.Drivers); len(loses) > 0 {
-			op.Disruption = strings.Join(loses, ", ") + " stop meanwhile"
-		}
-	}
 }
 
 // look is one way from the dataplanes to a plan.

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"reconciler/internal/diff"
-	"reconciler/internal/driver"
 	"reconciler/internal/intent"
 	"reconciler/internal/observed"
 	"reconciler/internal/resource"
@@ -21,63 +20,6 @@ type upgrades struct {
 	stalled bool // something waits until all else is settled
 	loses   []string
 	wayOut  wayOut
-}
-
-// wayOut is the upgrade of reconciler itself from a tree that this build is too
-// old for, over the tree in use.
-type wayOut struct {
-	set        *resource.Set // nil: there is none
-	want, both *resource.Set // the last answer, and what it was made from
-}
-
-// over is the tree in use with the way out. The same one gives the same set.
-func (w *wayOut) over(want *resource.Set) *resource.Set {
-	if w.set == nil {
-		return want
-	}
-	if w.want != want {
-		w.want, w.both = want, want.Clone()
-		own := make(map[string]bool)
-		for _, o := range w.set.All() {
-			own[upgradeOf(o.Resource)] = true
-		}
-		for _, o := range want.All() {
-			if u := upgradeOf(o.Resource); u != "" && own[u] {
-				w.both.Remove(o.Key())
-			}
-		}
-		for _, o := range w.set.All() {
-			w.both.Put(o)
-		}
-	}
-	return w.both
-}
-
-// tree is a tree with the way out over it.
-func (w *wayOut) tree(t *tree) *tree {
-	if w.set == nil {
-		return t
-	}
-	return &tree{rev: t.rev, want: w.over(t.want)}
-}
-
-// upgradeOf is the upgrade that a resource is of; empty for none.
-func upgradeOf(r resource.Resource) string {
-	switch r := r.(type) {
-	case resource.Release:
-		return r.Upgrade
-	case resource.Current:
-		return r.Upgrade
-	case resource.Self:
-		return r.Upgrade
-	}
-	return ""
-}
-
-// leaveBy takes a way out; nil for none.
-func (l *loop) leaveBy(set *resource.Set) {
-	l.upgrades.wayOut = wayOut{set: set}
-	l.sought = nil
 }
 
 // asked is what people want in this pass.
@@ -161,18 +103,6 @@ func (l *loop) tellUpgrade(op diff.Op) {
 	case resource.KindCurrent, resource.KindDaemon, resource.KindSelf:
 		l.event(Event{Type: EventUpgrade, Key: op.Key, Message: fmt.Sprintf("%s %s (%s)", op.Verb.Symbol(), diff.Title(op), op.Reason)})
 	}
-}
-
-// Loses lists what stops to flow while nobody writes to the dataplanes of some
-// drivers.
-func Loses(drivers []driver.Driver) []string {
-	var out []string
-	for _, d := range drivers {
-		if f, ok := d.(driver.Freezer); ok {
-			out = append(out, f.Freeze().Loses...)
-		}
-	}
-	return out
 }
 
 // RollBackUpgrade leaves the version of an upgrade that is in use for the one
