@@ -159,7 +159,7 @@ func (c *cli) eventsCommand() *cobra.Command {
 				return err
 			}
 		} else {
-			c.printf("%s  snapshot    %s at %s", clock(time.Now()), syncText(s.InSync), revisionText(s.Applied))
+			c.printf("%s  snapshot    %s at %s", timeOfDay(time.Now()), syncText(s.InSync), revisionText(s.Applied))
 		}
 		err = client.Events(ctx, since, follow, func(e engine.Event) error { return show(e) })
 		if ctx.Err() != nil {
@@ -179,7 +179,7 @@ func syncText(in bool) string {
 
 func (c *cli) printEvent(v any) error {
 	e := v.(engine.Event)
-	line := clock(e.Time) + "  " + pad(string(e.Type), 10) + "  " + e.Message
+	line := timeOfDay(e.Time) + "  " + pad(string(e.Type), 10) + "  " + e.Message
 	if e.Key.Name != "" {
 		line += "  " + e.Key.String()
 	}

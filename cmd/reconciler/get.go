@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
+	"reconciler/internal/clock"
 	"reconciler/internal/observed"
 	"reconciler/internal/resource"
 )
@@ -206,16 +206,7 @@ func (c *cli) table(rows [][]string) {
 
 // age is how long ago a time since boot was, as people say it.
 func age(since time.Duration) string {
-	return ago(max(0, sinceBoot()-since))
-}
-
-// sinceBoot is the time by CLOCK_BOOTTIME; zero where the kernel has none.
-func sinceBoot() time.Duration {
-	var now unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
-		return 0
-	}
-	return time.Duration(now.Nano())
+	return ago(max(0, clock.Boottime()-since))
 }
 
 // ago is a time as people say it.

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"reconciler/internal/api"
+	"reconciler/internal/clock"
 	"reconciler/internal/engine"
 	"reconciler/internal/observed"
 	"reconciler/internal/resource"
@@ -118,7 +119,7 @@ func (c *cli) printVIP(r vipReport) {
 // drainText tells what stays, and for how long. Most flows of it nobody counts:
 // the former ring tells where they are.
 func drainText(r vipReport) string {
-	left := max(0, (r.Drain.Until - sinceBoot()).Round(time.Second))
+	left := max(0, (r.Drain.Until - clock.Boottime()).Round(time.Second))
 	text := fmt.Sprintf("draining for %s: ", left)
 	if len(r.Seen.Draining) > 0 {
 		text += few(r.Seen.Draining)

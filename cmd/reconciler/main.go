@@ -14,7 +14,7 @@ import (
 	"runtime/debug"
 	"syscall"
 
-	process "reconciler/internal/driver/daemon"
+	"reconciler/internal/shim"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -27,8 +27,8 @@ func run(args []string, stdout, stderr io.Writer) (status int) {
 			status = exitInternal
 		}
 	}()
-	if len(args) == 1 && args[0] == process.ShimCommand {
-		fmt.Fprintln(stderr, process.Exec())
+	if len(args) == 1 && args[0] == shim.Command {
+		fmt.Fprintln(stderr, shim.Exec())
 		return exitInternal
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)

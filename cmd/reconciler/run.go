@@ -19,6 +19,7 @@ import (
 
 	"reconciler/internal/agent"
 	"reconciler/internal/api"
+	"reconciler/internal/clock"
 	"reconciler/internal/driver"
 	own "reconciler/internal/driver/handover"
 	"reconciler/internal/engine"
@@ -215,7 +216,7 @@ func (d *daemon) makeEngine(drivers []driver.Driver, registry *prometheus.Regist
 	if d.cli.netns != "" {
 		namespace = func() error { return named(netnsPath(d.cli.netns)) }
 	}
-	monitor := health.New(health.Config{Observer: engine.NewHealthMetrics(registry), Mono: sinceBoot})
+	monitor := health.New(health.Config{Observer: engine.NewHealthMetrics(registry), Mono: clock.Boottime})
 	return engine.New(engine.Config{
 		Source: src, Snapshots: store, Records: d.dir, Drivers: drivers, Settings: s,
 		Host: d.settings.Hostname, Version: version,

@@ -96,11 +96,11 @@ func (c *cli) printStatus(s engine.Status) {
 	}
 	for _, cond := range s.Conditions {
 		if cond.Raised {
-			c.printf("  ! %s since %s%s", cond.Type, clock(cond.Since), indented(cond.Message))
+			c.printf("  ! %s since %s%s", cond.Type, timeOfDay(cond.Since), indented(cond.Message))
 		}
 	}
 	for _, f := range s.Failing {
-		c.printf("  ! %s failed %s, next try %s: %s", f.Key, count(f.Failures, "time"), clock(f.Next), f.Error)
+		c.printf("  ! %s failed %s, next try %s: %s", f.Key, count(f.Failures, "time"), timeOfDay(f.Next), f.Error)
 	}
 	c.printf("source    %s", s.Source)
 	c.printf("applied   %s", revisionText(s.Applied))
@@ -109,7 +109,7 @@ func (c *cli) printStatus(s engine.Status) {
 	}
 	c.printf("mode      %s", s.Mode)
 	if p := s.LastPass; !p.At.IsZero() {
-		c.printf("last pass %s, %s, %s in %s", clock(p.At), p.Cause, passText(p), p.Duration.Round(100*time.Microsecond))
+		c.printf("last pass %s, %s, %s in %s", timeOfDay(p.At), p.Cause, passText(p), p.Duration.Round(100*time.Microsecond))
 	}
 	c.printf("host      %s: %s wanted; up since %s, version %s",
 		s.Host, count(s.Objects, "object"), s.Started.Local().Format(time.DateTime), orElse(s.Version, "development"))
@@ -139,7 +139,7 @@ func urgent(s engine.Status) []string {
 		out = append(out, strings.TrimSuffix(fmt.Sprintf("by hand until %s: %s: %s", o.Until.Local().Format(time.DateTime), o, o.Reason), ": "))
 	}
 	if s.Pending != nil {
-		out = append(out, fmt.Sprintf("%s waits for its probes until %s", short(s.Pending.Revision), clock(s.Pending.Deadline)))
+		out = append(out, fmt.Sprintf("%s waits for its probes until %s", short(s.Pending.Revision), timeOfDay(s.Pending.Deadline)))
 	}
 	return out
 }

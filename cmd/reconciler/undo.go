@@ -184,7 +184,7 @@ func (l *local) settleUndo(ctx context.Context) error {
 		return err
 	}
 	if p != nil && l.helperLives() && time.Now().Before(p.Deadline) {
-		return exit(exitLease, fmt.Errorf("an apply waits for `reconciler confirm` until %s", clock(p.Deadline)))
+		return exit(exitLease, fmt.Errorf("an apply waits for `reconciler confirm` until %s", timeOfDay(p.Deadline)))
 	}
 	return l.revert(ctx)
 }
@@ -241,7 +241,7 @@ func (l *local) carryOut(ctx context.Context, u apply.Undo) error {
 
 // await waits until the record is confirmed or carried out.
 func (a *applying) await(ctx context.Context, p *pendingUndo, status int, failed error) (int, error) {
-	a.cli.say("waiting for `reconciler confirm` until %s; then the former state comes back", clock(p.Deadline))
+	a.cli.say("waiting for `reconciler confirm` until %s; then the former state comes back", timeOfDay(p.Deadline))
 	const helpers = 3
 	for started := 1; ; {
 		waits := a.exists(pendingFile) || a.exists(revertingFile)
@@ -260,7 +260,7 @@ func (a *applying) await(ctx context.Context, p *pendingUndo, status int, failed
 		}
 		select {
 		case <-ctx.Done():
-			return applyFailed, fmt.Errorf("no longer waiting: the former state comes back at %s unless `reconciler confirm` arrives", clock(p.Deadline))
+			return applyFailed, fmt.Errorf("no longer waiting: the former state comes back at %s unless `reconciler confirm` arrives", timeOfDay(p.Deadline))
 		case <-time.After(undoPoll):
 		}
 		if time.Now().After(p.Deadline.Add(2 * revertPatience)) {
@@ -288,8 +288,8 @@ func (l *local) exists(name string) bool {
 	return err == nil
 }
 
-// clock is a time of day for people.
-func clock(t time.Time) string { return t.Local().Format("15:04:05") }
+// timeOfDay is a time for people.
+func timeOfDay(t time.Time) string { return t.Local().Format("15:04:05") }
 
 // syncDir makes the names in a directory durable.
 func syncDir(path string) error {

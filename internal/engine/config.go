@@ -4,13 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sys/unix"
 
+	"reconciler/internal/clock"
 	"reconciler/internal/desired"
 	"reconciler/internal/diff"
 	"reconciler/internal/driver"
@@ -143,17 +141,9 @@ func (c Config) checked() (Config, error) {
 
 // hostClock reads the clocks of this host.
 func hostClock() intent.Clock {
-	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	id, err := clock.BootID()
 	if err != nil {
-		id = []byte("unknown") // not Linux's proc: only deadlines over a reboot suffer
+		id = "unknown" // not Linux's proc: only deadlines over a reboot suffer
 	}
-	return intent.Clock{Boot: bootTime, Wall: time.Now, ID: strings.TrimSpace(string(id))}
-}
-
-func bootTime() intent.Instant {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
-		panic("engine: this kernel has no CLOCK_BOOTTIME: " + err.Error())
-	}
-	return intent.Instant(t.Nano())
+	return intent.Clock{Boot: func() intent.Instant { return intent.Instant(clock.Boottime()) }, Wall: time.Now, ID: id}
 }

@@ -3,7 +3,7 @@
 // content or the new, and a lock, because a namespace has one mutator.
 //
 // It owns the directory, its proof of identity and the way files are written.
-// It knows nothing of what is in the files and imports nothing of ours.
+// It knows nothing of what is in the files and imports clock.
 package state
 
 import (

@@ -2,11 +2,11 @@ package state
 
 import (
 	"fmt"
-	"os"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"reconciler/internal/clock"
 )
 
 // Host names the network namespace of process 1.
@@ -42,7 +42,7 @@ func namespace() (Identity, error) {
 	if err != nil {
 		return Identity{}, err
 	}
-	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	boot, err := clock.BootID()
 	if err != nil {
 		return Identity{}, err
 	}
@@ -50,7 +50,7 @@ func namespace() (Identity, error) {
 	if err != nil {
 		return Identity{}, err
 	}
-	return Identity{Name: name, Cookie: cookie, Boot: strings.TrimSpace(string(boot))}, nil
+	return Identity{Name: name, Cookie: cookie, Boot: boot}, nil
 }
 
 func namespaceName() (string, error) {

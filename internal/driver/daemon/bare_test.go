@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"reconciler/internal/clock"
 	"reconciler/internal/resource"
 )
 
@@ -20,7 +21,7 @@ func TestWithoutCgroups(t *testing.T) {
 	r.waitFor("its child", func() bool { return len(r.mine()) == 2 })
 	r.apply(remove(d))
 	kill := r.seen(d).Kill
-	r.waitFor("the deadline", func() bool { return bootTime() > kill })
+	r.waitFor("the deadline", func() bool { return clock.Boottime() > kill })
 	r.apply(remove(d))
 	r.awaitState(d, resource.DaemonExited)
 	r.waitFor("its child to end", func() bool { return len(r.mine()) == 0 })
@@ -60,7 +61,7 @@ func TestUnifiedCgroup(t *testing.T) {
 	}
 	r.apply(remove(d))
 	kill := r.seen(d).Kill
-	r.waitFor("the deadline", func() bool { return bootTime() > kill })
+	r.waitFor("the deadline", func() bool { return clock.Boottime() > kill })
 	r.apply(remove(d))
 	r.awaitState(d, resource.DaemonExited)
 	r.waitFor("its child to end", func() bool { return len(r.mine()) == 0 })

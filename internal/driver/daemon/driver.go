@@ -5,8 +5,8 @@
 // it holds for them. A record is written before its process is: whatever a crash leaves,
 // the next start finds by the cgroup. Processes outlive the program and are
 // adopted. It never waits and never decides: who starts again, who goes first
-// and who is killed is for package intent to say. It imports artifact, driver,
-// driver/bpffs, diff, observed and resource.
+// and who is killed is for package intent to say. It imports artifact, clock,
+// driver, driver/bpffs, diff, observed, resource, shim and state.
 package daemon
 
 import (
@@ -19,11 +19,11 @@ import (
 	"reflect"
 	"slices"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"reconciler/internal/artifact"
+	"reconciler/internal/clock"
 	"reconciler/internal/diff"
 	"reconciler/internal/driver"
 	"reconciler/internal/driver/bpffs"
@@ -40,9 +40,6 @@ type Config struct {
 	ReadOnly bool
 	// Namespace names the network namespace, within the names of cgroups.
 	Namespace string
-	// Shim are the arguments with which this program becomes a process, see Exec;
-	// nil: ShimCommand.
-	Shim []string
 	// Objects is the cache that {artifact:…} leads into; nil: there is none.
 	Objects *artifact.Store
 	// Pins is where {map:…} leads to.
@@ -60,12 +57,6 @@ type Config struct {
 	// At is told of each point of crash; nil but in tests.
 	At func(point string)
 }
-
-// ownProgram is this program, wherever it was moved to.
-const ownProgram = "/proc/self/exe"
-
-// ShimCommand is the hidden command of the program that becomes a process.
-const ShimCommand = "daemon-exec"
 
 // defaultUser is whom processes run as.
 const defaultUser = "nobody"
@@ -99,9 +90,6 @@ func Open(cfg Config) (*Driver, error) {
 	}
 	if cfg.Journal == "" {
 		cfg.Journal = journalSocket
-	}
-	if cfg.Shim == nil {
-		cfg.Shim = []string{os.Args[0], ShimCommand}
 	}
 	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
@@ -246,14 +234,14 @@ func (d *Driver) end(one resource.Daemon) error {
 	d.look(p)
 	switch p.State {
 	case resource.DaemonRunning:
-		p.State, p.Kill = resource.DaemonStopping, bootTime()+max(one.StopAfter, 0)
+		p.State, p.Kill = resource.DaemonStopping, clock.Boottime()+max(one.StopAfter, 0)
 		if err := d.write(p); err != nil {
 			return err
 		}
 		d.point("stop-recorded")
 		return p.signal(signalOf(one.Stop, unix.SIGTERM))
 	case resource.DaemonStopping:
-		if bootTime() < p.Kill { // perhaps it was recorded and not told
+		if clock.Boottime() < p.Kill { // perhaps it was recorded and not told
 			return p.signal(signalOf(one.Stop, unix.SIGTERM))
 		}
 		return d.kill(p)
@@ -342,13 +330,4 @@ func (d *Driver) point(name string) {
 // stir lets the watch look at another set of processes.
 func (d *Driver) stir() {
 	_, _ = d.wake.Write([]byte{1, 0, 0, 0, 0, 0, 0, 0}) // full is stirred already
-}
-
-// bootTime is CLOCK_BOOTTIME.
-func bootTime() time.Duration {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
-		panic("daemon: this kernel has no CLOCK_BOOTTIME: " + err.Error())
-	}
-	return time.Duration(t.Nano())
 }

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"reconciler/internal/clock"
 	"reconciler/internal/diff"
 	"reconciler/internal/observed"
 	"reconciler/internal/resource"
@@ -61,10 +62,10 @@ func TestKilledAtTheDeadline(t *testing.T) {
 	}
 	r.apply(remove(d)) // asked again, as after a crash
 	time.Sleep(100 * time.Millisecond)
-	if n := len(r.mine()); bootTime() < s.Kill && n != 2 {
+	if n := len(r.mine()); clock.Boottime() < s.Kill && n != 2 {
 		t.Fatalf("%d processes before the deadline, want 2", n)
 	}
-	r.waitFor("the deadline", func() bool { return bootTime() > s.Kill })
+	r.waitFor("the deadline", func() bool { return clock.Boottime() > s.Kill })
 	r.apply(remove(d))
 	if s := r.awaitState(d, resource.DaemonExited); s.Reason != "signal: SIGKILL" {
 		t.Errorf("seen %+v", s)
@@ -135,7 +136,7 @@ func TestAdoption(t *testing.T) {
 	if s := r.seen(d); s.State != resource.DaemonStopping || s.Kill != kill {
 		t.Fatalf("seen %+v", s)
 	}
-	r.waitFor("the deadline", func() bool { return bootTime() > kill })
+	r.waitFor("the deadline", func() bool { return clock.Boottime() > kill })
 	r.apply(remove(d))
 	r.awaitState(d, resource.DaemonExited)
 	r.waitFor("its child to end", func() bool { return len(r.mine()) == 0 })

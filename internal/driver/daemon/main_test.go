@@ -18,6 +18,7 @@ import (
 	"reconciler/internal/diff"
 	"reconciler/internal/observed"
 	"reconciler/internal/resource"
+	"reconciler/internal/shim"
 	"reconciler/internal/testns"
 )
 
@@ -25,8 +26,8 @@ import (
 const insideEnv = "DAEMON_TEST_INSIDE"
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == ShimCommand {
-		fmt.Fprintln(os.Stderr, Exec())
+	if len(os.Args) > 1 && os.Args[1] == shim.Command {
+		fmt.Fprintln(os.Stderr, shim.Exec())
 		os.Exit(127)
 	}
 	if os.Getenv(holderEnv) != "" {

@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"reconciler/internal/clock"
+	"reconciler/internal/shim"
 )
 
 // notifier hears what a process says of itself, as for sd_notify(3).
@@ -18,7 +21,7 @@ const maxMessage = 4096
 
 // hear opens the socket that a process is told of. Its name is abstract, so
 // that it is of the network namespace and leaves nothing behind.
-func (d *Driver) hear(p *process, s *spec) error {
+func (d *Driver) hear(p *process, s *shim.Spec) error {
 	if !p.Daemon.Ready.Notify {
 		return nil
 	}
@@ -63,7 +66,7 @@ func (p *process) heard() {
 			return
 		}
 		if sender(oob[:m]) == p.PID && saysReady(string(text[:n])) && p.Ready == 0 {
-			p.Ready = bootTime()
+			p.Ready = clock.Boottime()
 		}
 	}
 }

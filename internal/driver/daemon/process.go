@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"reconciler/internal/clock"
 	"reconciler/internal/resource"
 )
 
@@ -98,7 +99,7 @@ func (d *Driver) adopt(p *process) {
 
 func (p *process) ended(reason string, failed bool) {
 	p.close()
-	p.State, p.Ended, p.Reason, p.Failed = resource.DaemonExited, bootTime(), reason, failed
+	p.State, p.Ended, p.Reason, p.Failed = resource.DaemonExited, clock.Boottime(), reason, failed
 	p.Ready, p.Kill = 0, 0
 }
 
@@ -149,8 +150,8 @@ func (d *Driver) look(p *process) {
 	}
 	r := p.Daemon.Ready
 	bySelf := r.HTTP != "" || r.TCP != "" || len(r.Exec) > 0 || r.Notify
-	if n := len(p.Starts); !bySelf && p.Ready == 0 && n > 0 && bootTime() >= p.Starts[n-1]+r.Timeout {
-		p.Ready = bootTime()
+	if n := len(p.Starts); !bySelf && p.Ready == 0 && n > 0 && clock.Boottime() >= p.Starts[n-1]+r.Timeout {
+		p.Ready = clock.Boottime()
 		d.keepRecord(p)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"reconciler/internal/clock"
 	"reconciler/internal/resource"
 	"reconciler/internal/state"
 )
@@ -158,9 +159,9 @@ func (d *Driver) write(p *process) error {
 
 // bootID is the kernel's name for this boot.
 func bootID() string {
-	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	id, err := clock.BootID()
 	if err != nil {
 		return "unknown"
 	}
-	return strings.TrimSpace(string(id))
+	return id
 }

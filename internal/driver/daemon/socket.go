@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"reconciler/internal/resource"
+	"reconciler/internal/shim"
 )
 
 // listeners are the descriptors that a process gets, in their order. They are
@@ -112,7 +113,7 @@ func (d *Driver) regain(p *process) {
 		if _, held := d.sockets[s]; held || d.cfg.ReadOnly {
 			continue
 		}
-		fd, err := unix.PidfdGetfd(p.pidfd, firstListener+i, 0)
+		fd, err := unix.PidfdGetfd(p.pidfd, shim.FirstListener+i, 0)
 		if err != nil {
 			d.cfg.Log.Warn("a listener is not held any more", "daemon", p.Daemon.Instance(), "address", s.Address, "err", err)
 			continue

@@ -1,26 +1,22 @@
 package daemon
 
 import (
-	"encoding/json"
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"reconciler/internal/clock"
 	"reconciler/internal/driver/bpffs"
 	"reconciler/internal/resource"
+	"reconciler/internal/shim"
 )
-
-// shimPatience is how long a process may take to become what it is to be.
-const shimPatience = 5 * time.Second
 
 // start starts a process, or one that ended again.
 func (d *Driver) start(one resource.Daemon, p *process) error {
@@ -44,14 +40,14 @@ func (d *Driver) tryStart(one resource.Daemon, p *process) error {
 		fresh.Starts = p.Starts
 		p.close()
 	}
-	fresh.Starts = restarts(fresh.Starts, windowOf(one), bootTime())
+	fresh.Starts = restarts(fresh.Starts, windowOf(one), clock.Boottime())
 	one.Seen = resource.DaemonSeen{}
 	fresh.Daemon, fresh.Boot, fresh.State = one, bootID(), resource.DaemonRunning
 	if err := d.groups.prepare(fresh.group(), one); err != nil {
 		d.cfg.Log.Warn("a process is not limited", "daemon", one.Instance(), "err", err)
 		fresh.Note = "it is not limited: " + err.Error()
 	}
-	if err := d.hear(fresh, spec); err != nil {
+	if err := d.hear(fresh, &spec); err != nil {
 		return err
 	}
 	if err := errors.Join(d.write(fresh), d.writeFiles(one)); err != nil {
@@ -78,25 +74,13 @@ func windowOf(one resource.Daemon) time.Duration {
 	return time.Minute
 }
 
-// spec is what the shim is to make of itself.
-func (d *Driver) spec(one resource.Daemon) (*spec, error) {
-	name := one.User
-	if name == "" {
-		name = defaultUser
-	}
-	u, err := user.Lookup(name)
+// spec is what a process is to be.
+func (d *Driver) spec(one resource.Daemon) (shim.Spec, error) {
+	s, err := shim.As(cmp.Or(one.User, defaultUser))
 	if err != nil {
-		return nil, err
+		return s, err
 	}
-	uid, err1 := strconv.Atoi(u.Uid)
-	gid, err2 := strconv.Atoi(u.Gid)
-	if err := errors.Join(err1, err2); err != nil {
-		return nil, err
-	}
-	s := &spec{
-		Argv: filled(one.Argv, one.Link), UID: uid, GID: gid, Dir: d.filesOf(one), Listeners: len(one.Sockets),
-		Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + u.HomeDir, "USER=" + name, "LANG=C.UTF-8"},
-	}
+	s.Argv, s.Dir, s.Listeners = filled(one.Argv, one.Link), d.filesOf(one), len(one.Sockets)
 	for _, e := range one.Env {
 		s.Env = append(s.Env, e.Name+"="+e.Text)
 	}
@@ -121,76 +105,33 @@ func filled(argv []string, link string) []string {
 	return out
 }
 
-// spawn starts the shim and waits until it has become the process, or says why
-// it could not.
-func (d *Driver) spawn(p *process, s *spec, listeners []int) error {
-	text, err := json.Marshal(s)
-	if err != nil {
-		return err
-	}
-	in, given, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	said, out, err := os.Pipe()
-	if err != nil {
-		return errors.Join(err, in.Close(), given.Close())
-	}
-	defer said.Close()
+// spawn starts a process, and writes it down before it is what it is to be.
+func (d *Driver) spawn(p *process, s shim.Spec, listeners []int) error {
 	log, err := d.openLog(p.Daemon)
 	if err != nil {
-		return errors.Join(err, in.Close(), given.Close(), out.Close())
-	}
-	files := []uintptr{in.Fd(), log.Fd(), log.Fd()}
-	for _, fd := range listeners {
-		files = append(files, uintptr(fd))
-	}
-	files = append(files, out.Fd())
-	pidfd := -1
-	pid, err := syscall.ForkExec(ownProgram, d.cfg.Shim, &syscall.ProcAttr{
-		Dir: "/", Env: []string{"PATH=/usr/bin:/bin"}, Files: files, Sys: &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd},
-	})
-	closed := errors.Join(in.Close(), out.Close(), log.Close())
-	if err != nil {
-		return errors.Join(err, closed, given.Close())
-	}
-	p.PID, p.pidfd = pid, pidfd
-	if pidfd < 0 {
-		if p.pidfd, err = unix.PidfdOpen(pid, 0); err != nil {
-			return errors.Join(err, given.Close())
-		}
-	}
-	if p.Ticks, err = startTicks(pid); err != nil {
-		return errors.Join(err, given.Close())
-	}
-	// Before it is told what to become: until then it ends with this program.
-	if err := d.write(p); err != nil {
-		return errors.Join(err, given.Close())
-	}
-	d.point("start-held")
-	_, err = given.Write(text)
-	if err := errors.Join(err, given.Close()); err != nil && !errors.Is(err, syscall.EPIPE) {
 		return err
 	}
-	return became(said)
+	defer log.Close()
+	return s.Start(int(log.Fd()), listeners, func(pid, pidfd int) (err error) {
+		p.PID, p.pidfd = pid, pidfd
+		if p.Ticks, err = startTicks(pid); err == nil {
+			err = d.write(p)
+		}
+		d.point("start-held")
+		return err
+	})
 }
 
-// became waits for the end of what the shim says: nothing, as its end closes
-// with its exec, or why there is none.
-func became(said *os.File) error {
-	if err := said.SetReadDeadline(time.Now().Add(shimPatience)); err != nil {
+// probeExec runs a program as the process's user, among its processes, and wants
+// it to exit with 0.
+func (d *Driver) probeExec(ctx context.Context, one resource.Daemon) error {
+	s, err := d.spec(one)
+	if err != nil {
 		return err
 	}
-	text, err := io.ReadAll(io.LimitReader(said, 4096))
-	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("it is not there after %s", shimPatience)
-	case err != nil:
-		return err
-	case len(text) > 0:
-		return errors.New(string(text))
-	}
-	return nil
+	s.Argv = filled(one.Ready.Exec, one.Link)
+	s.Procs = d.groups.procs((&process{file: fileOf(one)}).group())
+	return s.Run(ctx, nil)
 }
 
 func (d *Driver) filesOf(one resource.Daemon) string {

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
+	"reconciler/internal/clock"
 	"reconciler/internal/resource"
 )
 
@@ -173,7 +174,7 @@ func (d *Driver) answered(asked process, ready bool) bool {
 	if !ready || p.pidfd < 0 || p.Ready != 0 {
 		return false
 	}
-	p.Ready = bootTime()
+	p.Ready = clock.Boottime()
 	d.keepRecord(p)
 	return true
 }

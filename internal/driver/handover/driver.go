@@ -3,7 +3,8 @@
 //
 // It owns the successor that it started, or the connection to the former process
 // that started it. It decides neither which version is wanted nor whether one
-// has shown itself, touches no dataplane, and imports driver, diff, handover, observed and resource.
+// has shown itself, touches no dataplane, and imports clock, driver, diff,
+// handover, observed and resource.
 package handover
 
 import (
@@ -22,6 +23,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
+	"reconciler/internal/clock"
 	"reconciler/internal/diff"
 	"reconciler/internal/driver"
 	"reconciler/internal/handover"
@@ -67,7 +69,7 @@ func Open(former *handover.Conn, args []string, log *slog.Logger) *Driver {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Driver{log: log, args: args, began: bootTime(), former: former, launch: make(chan *attempt, 1)}
+	return &Driver{log: log, args: args, began: clock.Boottime(), former: former, launch: make(chan *attempt, 1)}
 }
 
 // Serve tells the driver of the program around it. Without one it can start
@@ -362,12 +364,4 @@ func howEnded(status unix.WaitStatus) string {
 		return "signal: " + status.Signal().String()
 	}
 	return fmt.Sprintf("exit status %d", status.ExitStatus())
-}
-
-func bootTime() time.Duration {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
-		panic("handover: this kernel has no CLOCK_BOOTTIME: " + err.Error())
-	}
-	return time.Duration(t.Nano())
 }

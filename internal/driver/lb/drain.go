@@ -3,8 +3,7 @@ package lb
 import (
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"reconciler/internal/clock"
 	"reconciler/internal/resource"
 )
 
@@ -44,16 +43,7 @@ func window(v resource.VIP, left []string) time.Duration {
 	return max(last, leastDrain)
 }
 
-// now reads a clock.
-func now(clock int32) time.Duration {
-	var t unix.Timespec
-	if err := unix.ClockGettime(clock, &t); err != nil {
-		return 0 // every Linux has it
-	}
-	return time.Duration(t.Nano())
-}
-
 // deadline is when a window that opens now is to end, of CLOCK_BOOTTIME.
 func deadline(left time.Duration) time.Duration {
-	return (now(unix.CLOCK_BOOTTIME) + left).Truncate(time.Millisecond)
+	return (clock.Boottime() + left).Truncate(time.Millisecond)
 }

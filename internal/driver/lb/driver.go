@@ -6,9 +6,9 @@
 // neighbours that the kernel keeps fresh for it: one file a kind, with its two
 // halves, observe and write, side by side. All that is known of a VIP is read
 // back from the maps. It never decides what should be, never loads nor attaches
-// a program, never touches a neighbour that is another's, and imports driver,
-// driver/bpffs, driver/lb/plane, driver/netlink/wire, diff, maglev, observed
-// and resource.
+// a program, never touches a neighbour that is another's, and imports clock,
+// driver, driver/bpffs, driver/lb/plane, driver/netlink/wire, diff, maglev,
+// observed and resource.
 package lb
 
 import (

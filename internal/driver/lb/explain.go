@@ -4,8 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"golang.org/x/sys/unix"
-
+	"reconciler/internal/clock"
 	"reconciler/internal/diff"
 	"reconciler/internal/driver"
 	"reconciler/internal/driver/lb/plane"
@@ -67,7 +66,7 @@ func (e *explaining) now(k plane.Packet) (w driver.Way, err error) {
 			s := e.v.services[c.Service]
 			w.VIP, w.Sticky, w.Moved = s.Name, s.Sticky, e.v.Slot(s, c.Slot).Moved
 			if w.Moved && s.Open() {
-				w.Left = max(0, s.Until-now(unix.CLOCK_BOOTTIME))
+				w.Left = max(0, s.Until-clock.Boottime())
 			}
 		}
 		return e.choice(c), nil

@@ -5,8 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"reconciler/internal/clock"
 	"reconciler/internal/diff"
 	"reconciler/internal/driver"
 	"reconciler/internal/driver/lb/plane"
@@ -135,7 +134,7 @@ func (p prospect) way(name string, k plane.Packet) (w driver.Way, err error) {
 		return w, err
 	}
 	w = driver.Way{VIP: name, Slot: n.at, Moved: n.Moved, Sticky: n.sticky}
-	idle, clock := p.idle(), now(unix.CLOCK_MONOTONIC)
+	idle, clock := p.idle(), clock.Monotonic()
 	w.New, w.Known, err = both(k, func(k plane.Packet) (driver.Choice, error) {
 		var known *plane.Flow
 		if n.Asks(k) && n.remembers {
@@ -239,7 +238,7 @@ func (n *nextSlot) turn(c *change, before plane.Service, to resource.VIP) (moved
 		n.Former = h.now.slots[n.at] & owner
 	}
 	if t.moved {
-		n.Opened = now(unix.CLOCK_MONOTONIC)
+		n.Opened = clock.Monotonic()
 	}
 	n.remembers = open
 	n.cut = func(b uint16) bool { return slices.Contains(flushed, n.names(b)) }
@@ -268,7 +267,7 @@ func (p prospect) fresh(n *nextSlot, c *change, before plane.Service, to resourc
 		n.Owner = plane.Nobody
 	}
 	if was != "" && was != is && !slices.Contains(flushedBy(to), was) {
-		n.Moved, n.Former, n.Opened = true, 1, now(unix.CLOCK_MONOTONIC)
+		n.Moved, n.Former, n.Opened = true, 1, clock.Monotonic()
 	}
 	n.names = func(i uint16) string { return []string{is, was}[i] }
 	return nil

@@ -5,8 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"reconciler/internal/clock"
 	"reconciler/internal/driver/lb/plane"
 	"reconciler/internal/resource"
 )
@@ -161,7 +160,7 @@ func flushedBy(v resource.VIP) []string {
 
 // goesOn reports a window that is open and not at its end.
 func (c *change) goesOn(s plane.Service) bool {
-	return s.Open() && c.v.has(s.Previous) && now(unix.CLOCK_BOOTTIME) < s.Until
+	return s.Open() && c.v.has(s.Previous) && clock.Boottime() < s.Until
 }
 
 // until is the end of a service's window, where a turn let flows stay.

@@ -4,8 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"golang.org/x/sys/unix"
-
+	"reconciler/internal/clock"
 	"reconciler/internal/diff"
 	"reconciler/internal/driver/lb/plane"
 	"reconciler/internal/resource"
@@ -35,7 +34,7 @@ func (c *change) putVIP(op diff.Op) error {
 		Opened: s.Opened, Until: s.Until, Name: name,
 	}
 	if t.moved {
-		next.Opened = now(unix.CLOCK_MONOTONIC)
+		next.Opened = clock.Monotonic()
 	}
 	if t.stays {
 		next.Until = c.until(before, to, t)

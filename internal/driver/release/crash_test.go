@@ -24,6 +24,7 @@ import (
 	"reconciler/internal/observed"
 	"reconciler/internal/release"
 	"reconciler/internal/resource"
+	"reconciler/internal/shim"
 )
 
 // The environment of a child that upgrades, and dies at a point or when it is
@@ -36,6 +37,10 @@ const (
 )
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == shim.Command {
+		fmt.Fprintln(os.Stderr, shim.Exec())
+		os.Exit(127)
+	}
 	if root := os.Getenv(envRoot); root != "" {
 		os.Exit(upgradeAgain(root))
 	}

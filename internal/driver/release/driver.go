@@ -5,7 +5,8 @@
 // out; a directory without a manifest there is somebody else's and stays. Bytes
 // are brought beside the loop, and get a name only once they were verified and
 // have shown in a preflight what they are. It never decides which version is in
-// use, starts nothing but preflights, and imports artifact, driver, diff, observed, release and resource.
+// use, starts nothing but preflights, and imports artifact, driver, diff, observed, release,
+// resource and shim.
 package release
 
 import (

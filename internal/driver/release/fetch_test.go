@@ -89,6 +89,31 @@ func TestUnfitVersion(t *testing.T) {
 	fails("wanted anew", 3)
 }
 
+// TestPreflightLimits is that a version which wants all of the memory, or fills
+// the disk, is unfit, with the rights that the shipped unit leaves.
+func TestPreflightLimits(t *testing.T) {
+	for name, script := range map[string]string{
+		"memory": "exec awk 'BEGIN { s = \"xxxxxxxxxxxxxxxx\"; while (1) s = s s }'",
+		"disk":   "exec head -c 20000000 /dev/zero > /tmp/release-preflight-$$",
+	} {
+		t.Run(name, func(t *testing.T) {
+			want, r := one(t, "#!/bin/sh\n"+script+"\n")
+			err := Open(Config{}).Fetch(context.Background(), want)
+			left, _ := filepath.Glob("/tmp/release-preflight-*")
+			for _, path := range left {
+				info, statErr := os.Stat(path)
+				if statErr != nil || info.Size() > 16<<20 {
+					t.Errorf("%s has %d bytes", path, info.Size())
+				}
+				_ = os.Remove(path)
+			}
+			if !errors.Is(err, errPreflight) || errors.Is(err, context.DeadlineExceeded) || Open(Config{}).here(r) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
 // TestSenselessJournal is that it is put aside by who may write, and by nobody
 // else.
 func TestSenselessJournal(t *testing.T) {

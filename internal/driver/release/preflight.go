@@ -6,27 +6,29 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"reconciler/internal/resource"
+	"reconciler/internal/shim"
 )
 
-// What a preflight may use.
-const (
-	preflightOutput = 64 << 10 // bytes
-	preflightCPU    = 30       // seconds
-	preflightFiles  = 256
-	preflightSize   = 16 << 20 // bytes of a file
-	preflightGrace  = time.Second
-)
+// preflightOutput is how much of what a preflight says is kept, in bytes.
+const preflightOutput = 64 << 10
+
+// preflightLimits is what a preflight may use.
+func preflightLimits() []shim.Limit {
+	return []shim.Limit{
+		{Resource: unix.RLIMIT_CPU, Most: 30},         // seconds
+		{Resource: unix.RLIMIT_DATA, Most: 1 << 30},   // bytes of memory; what a runtime only reserves does not count
+		{Resource: unix.RLIMIT_FSIZE, Most: 16 << 20}, // bytes of a file
+		{Resource: unix.RLIMIT_NOFILE, Most: 256},
+		{Resource: unix.RLIMIT_CORE, Most: 0},
+	}
+}
 
 // preflight has a version print what it is and check its configuration, in a
 // child that has few rights and little of everything.
@@ -83,53 +85,20 @@ type child struct {
 func (c child) run(ctx context.Context) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	out := &limited{left: preflightOutput}
-	cmd := exec.CommandContext(ctx, c.program, c.args...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = c.dir, out, out
-	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/nonexistent", "LANG=C.UTF-8"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = preflightGrace
-	if os.Geteuid() == 0 {
-		id, err := nobody()
-		if err != nil {
-			return nil, err
-		}
-		cmd.SysProcAttr.Credential = id
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	limitChild(cmd.Process.Pid)
-	err := cmd.Wait()
-	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // what it left running
-	switch {
-	case errors.Is(err, exec.ErrWaitDelay) && cmd.ProcessState.Success():
-		err = nil // it left one that had its output
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		err = fmt.Errorf("not done within %s", c.timeout)
-	}
-	return out.kept.Bytes(), err
-}
-
-// limitChild bounds a child. It is a moment late, and what it could do in that
-// moment the timeout bounds too.
-func limitChild(pid int) {
-	for limit, most := range map[int]uint64{
-		unix.RLIMIT_CPU: preflightCPU, unix.RLIMIT_NOFILE: preflightFiles, unix.RLIMIT_FSIZE: preflightSize, unix.RLIMIT_CORE: 0,
-	} {
-		_ = unix.Prlimit(pid, limit, &unix.Rlimit{Cur: most, Max: most}, nil) // it ended already if this fails
-	}
-}
-
-func nobody() (*syscall.Credential, error) {
-	u, err := user.Lookup("nobody")
+	s, err := shim.As("nobody")
 	if err != nil {
 		return nil, fmt.Errorf("find an unprivileged user: %w", err)
 	}
-	uid, err1 := strconv.ParseUint(u.Uid, 10, 32)
-	gid, err2 := strconv.ParseUint(u.Gid, 10, 32)
-	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, errors.Join(err1, err2)
+	if os.Geteuid() != 0 {
+		s.UID, s.GID = os.Geteuid(), os.Getegid()
+	}
+	s.Argv, s.Dir, s.Limits = append([]string{c.program}, c.args...), c.dir, preflightLimits()
+	out := &limited{left: preflightOutput}
+	err = s.Run(ctx, out)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("not done within %s", c.timeout)
+	}
+	return out.kept.Bytes(), err
 }
 
 // limited keeps the first bytes of what is written.
