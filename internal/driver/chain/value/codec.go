@@ -47,7 +47,7 @@ func Of(t btf.Type, size int) (Codec, error) {
 	if err != nil {
 		return Codec{}, err
 	}
-	if o, ok := n.(opaque); ok && o.bytes > 0 {
+	if o, ok := n.(opaque); ok {
 		return Codec{}, fmt.Errorf("a %s cannot be written: only programs set it", o.what)
 	}
 	if n.size() != size {
