@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"encoding/base64"
 	"net"
 	"net/netip"
 	"strconv"
@@ -86,34 +85,17 @@ type guardsYAML struct {
 
 type allowYAML struct {
 	strict.Here
-	Exec     []strict.V[path]   `yaml:"exec" doc:"Programs that may ask whether a daemon is ready."`
-	Daemons  strict.V[bool]     `yaml:"daemons" doc:"Processes may run at all. Default true."`
-	Users    []strict.V[name]   `yaml:"users" doc:"Whom daemons may run as beside nobody."`
-	Signers  []strict.V[signer] `yaml:"signers" doc:"Public keys of minisign: one of them must have signed each version of an upgrade, whatever the repository says."`
-	InCommit []strict.V[string] `yaml:"in-commit" enum:"prune,churn,disruption"`
+	Exec     []strict.V[path]               `yaml:"exec" doc:"Programs that may ask whether a daemon is ready."`
+	Daemons  strict.V[bool]                 `yaml:"daemons" doc:"Processes may run at all. Default true."`
+	Users    []strict.V[name]               `yaml:"users" doc:"Whom daemons may run as beside nobody."`
+	Signers  []strict.V[strict.MinisignKey] `yaml:"signers" doc:"Public keys of minisign: one of them must have signed each version of an upgrade, whatever the repository says."`
+	InCommit []strict.V[string]             `yaml:"in-commit" enum:"prune,churn,disruption"`
 }
 
 type rolloutYAML struct {
 	strict.Here
 	Delay   strict.V[time.Duration] `yaml:"delay"`
 	Windows []strict.V[string]      `yaml:"windows"`
-}
-
-// signer is a public key of minisign: the algorithm, an id of eight bytes, and a
-// key of Ed25519.
-type signer string
-
-func (k *signer) ReadScalar(v *strict.Value) *strict.Problem {
-	if raw, err := base64.StdEncoding.DecodeString(v.Text); err != nil || len(raw) != 42 || string(raw[:2]) != "Ed" {
-		return strict.Problemf("bad-key", "not a public key of minisign").Hinted("56 characters that begin with RW")
-	}
-	*k = signer(v.Text)
-	return nil
-}
-
-// ScalarSchema is its form.
-func (*signer) ScalarSchema() strict.Schema {
-	return strict.Schema{"type": "string", "pattern": "^RW[A-Za-z0-9+/]{54}$"}
 }
 
 // name is a word of letters, digits, '.', '_' and '-'.

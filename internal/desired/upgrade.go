@@ -1,7 +1,6 @@
 package desired
 
 import (
-	"encoding/base64"
 	"path"
 	"slices"
 	"strings"
@@ -40,24 +39,8 @@ type artifactYAML struct {
 
 type signatureYAML struct {
 	strict.Here
-	Type strict.V[string]      `yaml:"type" enum:"minisign" required:"true"`
-	Key  strict.V[minisignKey] `yaml:"key" required:"true" doc:"The public key, as minisign prints it."`
-}
-
-// minisignKey is a public key: the algorithm, an id of eight bytes, and a key of
-// Ed25519.
-type minisignKey string
-
-func (k *minisignKey) ReadScalar(v *strict.Value) *strict.Problem {
-	if raw, err := base64.StdEncoding.DecodeString(v.Text); err != nil || len(raw) != 42 || string(raw[:2]) != "Ed" {
-		return strict.Problemf("bad-key", "not a public key of minisign").Hinted("56 characters that begin with RW")
-	}
-	*k = minisignKey(v.Text)
-	return nil
-}
-
-func (*minisignKey) ScalarSchema() strict.Schema {
-	return strict.Schema{"type": "string", "pattern": "^RW[A-Za-z0-9+/]{54}$"}
+	Type strict.V[string]             `yaml:"type" enum:"minisign" required:"true"`
+	Key  strict.V[strict.MinisignKey] `yaml:"key" required:"true" doc:"The public key, as minisign prints it."`
 }
 
 type startYAML struct {

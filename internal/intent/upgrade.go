@@ -13,10 +13,6 @@ import (
 	"reconciler/internal/resource"
 )
 
-// maxStarts is how many starts of the reconciler a version may take to show
-// itself. What counts is starts, not time: no clock can be trusted over them.
-const maxStarts = 3
-
 // startGrace is how long a process may take to appear, beside its own time to
 // get ready.
 const startGrace = 10 * time.Second
@@ -202,8 +198,8 @@ func (u *upgrading) try() {
 		return
 	case u.Back[u.want.Upgrade]:
 		fault = "rolled back by a person"
-	case j.Attempt > maxStarts:
-		fault = fmt.Sprintf("it has not shown itself in %d starts", maxStarts)
+	case j.Attempt > resource.MaxReleaseStarts:
+		fault = fmt.Sprintf("it has not shown itself in %d starts", resource.MaxReleaseStarts)
 	case !u.whole(j.To):
 		fault = "its files are missing or damaged"
 	}

@@ -385,7 +385,7 @@ func TestUpgradeCountsStarts(t *testing.T) {
 	s.rests()
 	s.wanted = newDir
 	s.pass()
-	for i := range maxStarts {
+	for i := range resource.MaxReleaseStarts {
 		s.later(time.Second)
 		s.facts.Started = s.facts.Now.At
 		s.pass()

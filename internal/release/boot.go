@@ -22,10 +22,6 @@ type BootRecord struct {
 	Reverted bool   `json:"reverted,omitempty"` // latest was put back to where it came from
 }
 
-// MaxStarts is how often a version that is being tried is started before it is
-// left.
-const MaxStarts = 3
-
 // BootRecord reads it; the zero value where there is none, or none that makes
 // sense: a start must not fail by it.
 func (r *Root) BootRecord() BootRecord {
@@ -80,7 +76,7 @@ func (r *Root) count(j resource.Journal) (back bool, err error) {
 		b = BootRecord{To: j.To}
 	}
 	b.Starts++
-	b.Reverted = b.Reverted || b.Starts > MaxStarts
+	b.Reverted = b.Reverted || b.Starts > resource.MaxReleaseStarts
 	content, err := json.Marshal(b)
 	if err == nil {
 		err = writeFile(r.own("boot"), content)

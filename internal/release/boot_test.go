@@ -48,7 +48,7 @@ func starts(t *testing.T, r *Root) string {
 
 func TestBootCountsStarts(t *testing.T) {
 	r := tried(t)
-	for i := range MaxStarts {
+	for i := range resource.MaxReleaseStarts {
 		if got := starts(t, r); got != "v2" {
 			t.Fatalf("start %d is of %s", i+1, got)
 		}
@@ -94,7 +94,7 @@ func TestBootGoesBack(t *testing.T) {
 // one of the next try of the same version.
 func TestBootCountIsOfOneTry(t *testing.T) {
 	r := tried(t)
-	for range MaxStarts + 1 {
+	for range resource.MaxReleaseStarts + 1 {
 		starts(t, r)
 	}
 	count, err := os.ReadFile(r.own("boot"))

@@ -151,6 +151,10 @@ const (
 	JournalRollback JournalState = "rolling-back" // From is put back
 )
 
+// MaxReleaseStarts is how often a version that is tried is started before it is
+// left. What counts is starts, not time: no clock can be trusted over them.
+const MaxReleaseStarts = 3
+
 // BadRelease is a version that failed.
 type BadRelease struct {
 	Dir    string    `json:"dir"`

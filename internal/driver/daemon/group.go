@@ -228,16 +228,6 @@ func (g groups) members(dirs []string) ([]int, error) {
 	return out, nil
 }
 
-// zombie reports a process that ended and is not yet waited for.
-func zombie(pid int) bool {
-	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
-	if err != nil {
-		return true
-	}
-	i := strings.LastIndexByte(string(text), ')')
-	return i < 0 || strings.HasPrefix(string(text[i+1:]), " Z")
-}
-
 // remove removes an empty cgroup, and that of the namespace with the last.
 func (g groups) remove(name string) error {
 	var errs []error

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -119,19 +120,35 @@ func openProcess(pid int, ticks uint64) (int, error) {
 }
 
 // startTicks is when a process started, in clock ticks since the boot: the 22nd
-// field of proc(5)'s stat. The second one, its name, may hold anything.
+// field of its stat.
 func startTicks(pid int) (uint64, error) {
-	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	stat, err := statOf(pid)
 	if err != nil {
 		return 0, err
 	}
-	const after = 22 - 3 // fields between the name and it
-	i := strings.LastIndexByte(string(text), ')')
-	fields := strings.Fields(string(text[i+1:]))
-	if i < 0 || len(fields) <= after {
-		return 0, errors.New("/proc has another form here")
+	return strconv.ParseUint(stat[22-firstStat], 10, 64)
+}
+
+// zombie reports a process that ended and is not yet waited for, or is gone.
+func zombie(pid int) bool {
+	stat, err := statOf(pid)
+	return err != nil || stat[0] == "Z"
+}
+
+// firstStat is the first field of proc(5)'s stat that statOf returns. The one
+// before it, the name of the process, may hold anything.
+const firstStat = 3
+
+func statOf(pid int) ([]string, error) {
+	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	if err != nil {
+		return nil, err
 	}
-	return strconv.ParseUint(fields[after], 10, 64)
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	if len(fields) <= 22-firstStat {
+		return nil, errors.New("/proc has another form here")
+	}
+	return fields, nil
 }
 
 // look sees whether a process still runs, and is ready by its age.

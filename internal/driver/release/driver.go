@@ -172,7 +172,7 @@ func reverted(j resource.Journal, b release.BootRecord) resource.Journal {
 	if j.State != resource.JournalTrying || !b.Reverted || b.To != j.To {
 		return j
 	}
-	why := fmt.Sprintf("it did not show itself in %d starts", release.MaxStarts)
+	why := fmt.Sprintf("it did not show itself in %d starts", resource.MaxReleaseStarts)
 	j.State = resource.JournalRollback
 	if j.Fault(j.To) == "" {
 		j.Bad = append(slices.Clone(j.Bad), resource.BadRelease{Dir: j.To, Reason: why})

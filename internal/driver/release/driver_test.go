@@ -280,13 +280,13 @@ func TestBootGoesBack(t *testing.T) {
 	if err := r.WriteJournal(resource.Journal{Upgrade: "u", State: resource.JournalTrying, From: old.Dir, To: next.Dir}); err != nil {
 		t.Fatal(err)
 	}
-	for i := range release.MaxStarts + 2 {
+	for i := range resource.MaxReleaseStarts + 2 {
 		candidates, err := r.Boot("bin/tool")
 		if err != nil || len(candidates) == 0 {
 			t.Fatal(candidates, err)
 		}
 		dir, err := r.Current()
-		if want := map[bool]string{true: next.Dir, false: old.Dir}[i < release.MaxStarts]; err != nil || dir != want {
+		if want := map[bool]string{true: next.Dir, false: old.Dir}[i < resource.MaxReleaseStarts]; err != nil || dir != want {
 			t.Fatalf("start %d: latest leads to %s, want %s (%v)", i+1, dir, want, err)
 		}
 	}
