@@ -163,8 +163,10 @@ func (l *loop) fetched(ctx context.Context, f fetched) {
 	case f.revision != l.useRevision():
 		return // not asked for any more
 	}
+	news := f.err == nil
 	if f.err != nil {
-		if was := l.conds.all[CondFetching]; !was.Raised || was.Message != f.err.Error() { // told once
+		was := l.conds.all[CondFetching]
+		if news = !was.Raised || was.Message != f.err.Error(); news {
 			l.event(Event{Type: EventFailed, Revision: f.revision, Message: f.err.Error()})
 		}
 		l.conds.raise(CondFetching, "Failed", f.err.Error())
@@ -172,7 +174,7 @@ func (l *loop) fetched(ctx context.Context, f fetched) {
 		l.conds.clear(CondFetching)
 		l.brought = l.brought || !first && f.revision == l.useRevision()
 	}
-	if first || f.err == nil {
+	if first || news { // a driver may say something else of what it could not bring
 		l.pass(ctx, CauseTree)
 	}
 }

@@ -19,6 +19,7 @@ type made struct {
 	*host
 	mu       sync.Mutex
 	have     map[string]bool
+	why      string // the last failure
 	stall    map[string]bool
 	fault    error
 	tries    int
@@ -50,6 +51,7 @@ func (m *made) Fetch(ctx context.Context, want *resource.Set) error {
 			return context.Cause(ctx)
 		}
 		if fault != nil {
+			m.set(func() { m.why = fault.Error() })
 			return fault
 		}
 		m.mu.Lock()
@@ -65,7 +67,7 @@ func (m *made) Resolve(_ context.Context, want *resource.Set) (*resource.Set, []
 	var notes []diff.Note
 	for _, o := range want.All() {
 		if name, ok := m.needs(o); ok && !m.have[name] {
-			notes = append(notes, diff.Note{Code: diff.NotReady, Key: o.Key(), Text: "not fetched"})
+			notes = append(notes, diff.Note{Code: diff.NotReady, Key: o.Key(), Text: "not fetched: " + m.why})
 		}
 	}
 	return want, notes
@@ -127,10 +129,17 @@ func TestFailedFetch(t *testing.T) {
 		if m.tries < 5 || m.tries > 15 {
 			t.Errorf("%d tries within 10 minutes", m.tries)
 		}
+		before := m.tries
+		for m.set(func() { m.fault = errors.New("410 Gone") }); m.tries == before; {
+			r.wait(time.Second)
+		}
+		if c := r.raised(CondNotReady); !strings.Contains(c.Message, "410") {
+			t.Errorf("after another failure the condition says %q", c.Message)
+		}
 		r.push("r3", plainTree)
 		r.wait(time.Minute)
 		r.cleared(CondFetching)
-		before := m.tries
+		before = m.tries
 		r.wait(10 * time.Minute)
 		if m.tries != before {
 			t.Error("what is not asked for any more is tried again")
