@@ -94,8 +94,32 @@ func (s *succeeding) usage() (u usage) {
 // handovers is how many there are under load.
 const handovers = 20
 
+// balanced has packets of the flood go through a program and then to a VIP, whose
+// only backend is behind l1.
+const balanced = `programs: {a: {object: {file: verdict.o}, entry: plain}}
+chains: {v0: {xdp-ingress: {programs: [a, {builtin: lb}]}}}
+lb: {ring-size: 4093, max-vips: 8, max-backends: 8, max-rings: 4, max-flows: 64, defaults: {encap: l2dsr, slow-start: 0s}}
+backends: {b1: {address: 10.0.1.2}}
+pools: {one: {backends: {b1: 100}}}
+vips: {flood: {address: 192.0.2.2, ports: [udp/9], pools: [one]}}
+`
+
+// backend is where the VIP leads, on a link of its own. It takes what comes for the
+// VIP, and tells how many that were.
+func (s *succeeding) backend() (arrived func() uint64) {
+	s.Helper()
+	b := newServer(s.T, 1)
+	s.ns.IP("link", "add", "l1", "type", "veth", "peer", "name", "e0", "netns", b.ns.Name)
+	s.ns.IP("link", "set", "l1", "up")
+	s.ns.IP("address", "add", "10.0.1.1/24", "dev", "l1")
+	b.ns.IP("link", "set", "e0", "up")
+	b.ns.IP("address", "add", "10.0.1.2/24", "dev", "e0")
+	return b.takes("192.0.2.2")
+}
+
 // TestHandoversUnderLoad is that one version after another takes over without a
-// request or a packet lost, and without anything that grows.
+// request lost, or a packet through a chain and to a VIP, and without anything that
+// grows.
 //
 // It has the machine for itself: others count what they can do in some time.
 func TestHandoversUnderLoad(t *testing.T) {
@@ -118,31 +142,31 @@ func TestHandoversUnderLoad(t *testing.T) {
 	if err := state.WriteFile(filepath.Join(s.tree, "verdict.o"), object, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	const chains = "programs: {a: {object: {file: verdict.o}, entry: plain}}\nchains: {v0: {xdp-ingress: {programs: [a]}}}\n"
 	versioned := s.template()
 	version, sum := versioned(0)
-	s.push(version, sum, chains)
+	arrived := s.backend()
+	s.push(version, sum, balanced)
 	s.first()
 	s.works(version)
 	s.ns.IP("link", "set", "v1", "up")
 	counted := &killed{failHost: s.failHost}
 	before := s.usage()
-	was := counted.counted("a")
+	was, served := counted.counted("a"), arrived()
 	l, stop := s.load(100), s.flooding()
 	began := time.Now()
 	for n := range handovers {
 		version, sum = versioned(n + 1)
-		s.push(version, sum, chains)
+		s.push(version, sum, balanced)
 		s.works(version)
 	}
 	took := time.Since(began)
 	sent := stop()
-	l.ended(s)
-	seen := counted.counted("a") - was
+	s.unbroken(l)
+	seen, came := counted.counted("a")-was, arrived()-served
 	after := s.usage()
-	t.Logf("%d handovers in %s; %d packets sent, %d seen; before %+v, after %+v", handovers, took.Round(time.Millisecond), sent, seen, before, after)
-	if sent != seen || sent < 1000 {
-		t.Errorf("%d packets were sent and %d seen", sent, seen)
+	t.Logf("%d handovers in %s; %d packets sent, %d seen, %d at the backend; before %+v, after %+v", handovers, took.Round(time.Millisecond), sent, seen, came, before, after)
+	if sent != seen || sent != came || sent < 1000 {
+		t.Errorf("%d packets were sent, %d seen by the chain, and %d came to the backend of the VIP", sent, seen, came)
 	}
 	if after.processes != 1 || after.pins != before.pins || after.descriptors > before.descriptors+10 || after.memory > 2*before.memory {
 		t.Errorf("it grew from %+v to %+v", before, after)

@@ -1,21 +1,16 @@
 package main
 
 import (
-	"context"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"reconciler/internal/state"
+	"reconciler/test/load"
 )
 
 // succeeding is a host whose reconciler upgrades itself.
@@ -108,71 +103,18 @@ func (s *succeeding) works(version string) {
 	s.says("^in sync|Unfit|NotReady")
 }
 
-// load is clients of both listeners, whose connections are kept.
-type load struct {
-	asked, failed atomic.Int64
-	stop          context.CancelFunc
-	done          sync.WaitGroup
-	first         atomic.Pointer[error]
+// load starts clients of both listeners.
+func (s *succeeding) load(clients int) *load.Load {
+	return load.Start(load.Daemon{Socket: filepath.Join(s.state, "api.sock"), Metrics: "http://127.0.0.1:9377/metrics", Dial: s.dial}, clients)
 }
 
-func (s *succeeding) load(clients int) *load {
-	l := &load{}
-	ctx, cancel := context.WithCancel(context.Background())
-	l.stop = cancel
-	for i := range clients {
-		transport := &http.Transport{DialContext: s.dial}
-		url := "http://127.0.0.1:9377/metrics"
-		if i%2 == 0 {
-			url = "http://daemon/v1/status"
-			transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(s.state, "api.sock"))
-			}
-		}
-		l.done.Add(1)
-		go func() {
-			defer l.done.Done()
-			defer transport.CloseIdleConnections()
-			rest := 5 * time.Millisecond
-			if i%4 > 1 {
-				rest = 300 * time.Millisecond // its connection is idle most of the time
-			}
-			l.ask(ctx, &http.Client{Transport: transport, Timeout: 10 * time.Second}, url, rest)
-		}()
-	}
-	return l
-}
-
-func (l *load) ask(ctx context.Context, c *http.Client, url string, rest time.Duration) {
-	for ctx.Err() == nil {
-		l.asked.Add(1)
-		r, err := c.Get(url)
-		if err == nil {
-			_, err = io.Copy(io.Discard, r.Body)
-			r.Body.Close()
-		}
-		if err == nil && r.StatusCode != http.StatusOK {
-			err = fmt.Errorf("status %s", r.Status)
-		}
-		if err != nil {
-			l.failed.Add(1)
-			l.first.CompareAndSwap(nil, &err)
-		}
-		time.Sleep(rest)
-	}
-}
-
-// ended wants that no request failed.
-func (l *load) ended(s *succeeding) {
+// unbroken wants that no request failed.
+func (s *succeeding) unbroken(l *load.Load) {
 	s.Helper()
-	l.stop()
-	l.done.Wait()
-	s.Logf("%d requests, %d failed", l.asked.Load(), l.failed.Load())
-	if l.asked.Load() < 100 {
-		s.Errorf("only %d requests", l.asked.Load())
-	}
-	if first := l.first.Load(); first != nil {
-		s.Errorf("%d of %d requests failed: %v", l.failed.Load(), l.asked.Load(), *first)
+	asked, err := l.End()
+	s.Logf("%d requests", asked)
+	if err != nil {
+		s.Error(err)
 	}
 }
 
@@ -217,7 +159,7 @@ func TestUpgradeOfItself(t *testing.T) {
 	if out := s.ns.IP("route", "show", "198.51.100.0/24"); out == "" {
 		t.Error("the route of the last push is not there")
 	}
-	l.ended(s)
+	s.unbroken(l)
 }
 
 func lineOf(text, with string) string {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -134,7 +135,13 @@ func (s *server) echo(c net.Conn) {
 // device of the kernel would.
 func (s *server) decapsulate() {
 	s.t.Helper()
-	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: "decapsulate", Type: ebpf.XDP, License: "GPL", Instructions: decapsulator()})
+	s.attach(link.XDPGenericMode, &ebpf.ProgramSpec{Name: "decapsulate", Type: ebpf.XDP, License: "GPL", Instructions: decapsulator()})
+}
+
+// attach has a program see what comes to e0.
+func (s *server) attach(mode link.XDPAttachFlags, spec *ebpf.ProgramSpec) {
+	s.t.Helper()
+	prog, err := ebpf.NewProgram(spec)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -143,13 +150,52 @@ func (s *server) decapsulate() {
 	s.ns.Do(func() {
 		var e0 *net.Interface
 		if e0, err = net.InterfaceByName("e0"); err == nil {
-			l, err = link.AttachXDP(link.XDPOptions{Program: prog, Interface: e0.Index, Flags: link.XDPGenericMode})
+			l, err = link.AttachXDP(link.XDPOptions{Program: prog, Interface: e0.Index, Flags: mode})
 		}
 	})
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { l.Close() })
+}
+
+// takes drops what comes for an address, and tells how many packets that were.
+func (s *server) takes(address string) (arrived func() uint64) {
+	s.t.Helper()
+	seen, err := ebpf.NewMap(&ebpf.MapSpec{Name: "arrived", Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { seen.Close() })
+	to := netip.MustParseAddr(address).As4()
+	s.attach(link.XDPDriverMode, &ebpf.ProgramSpec{Name: "takes", Type: ebpf.XDP, License: "GPL", Instructions: asm.Instructions{
+		asm.LoadMem(asm.R2, asm.R1, 0, asm.Word),
+		asm.LoadMem(asm.R3, asm.R1, 4, asm.Word),
+		asm.Mov.Reg(asm.R4, asm.R2),
+		asm.Add.Imm(asm.R4, 14+20),
+		asm.JGT.Reg(asm.R4, asm.R3, "pass"),
+		asm.LoadMem(asm.R4, asm.R2, 14+16, asm.Word),
+		asm.JNE.Imm32(asm.R4, int32(binary.NativeEndian.Uint32(to[:])), "pass"),
+		asm.StoreImm(asm.RFP, -4, 0, asm.Word),
+		asm.LoadMapPtr(asm.R1, seen.FD()),
+		asm.Mov.Reg(asm.R2, asm.RFP),
+		asm.Add.Imm(asm.R2, -4),
+		asm.FnMapLookupElem.Call(),
+		asm.JEq.Imm(asm.R0, 0, "pass"),
+		asm.Mov.Imm(asm.R1, 1),
+		asm.StoreXAdd(asm.R0, asm.R1, asm.DWord),
+		asm.Mov.Imm(asm.R0, 1), // XDP_DROP
+		asm.Return(),
+		asm.Mov.Imm(asm.R0, 2).WithSymbol("pass"), // XDP_PASS
+		asm.Return(),
+	}})
+	return func() (n uint64) {
+		s.t.Helper()
+		if err := seen.Lookup(uint32(0), &n); err != nil {
+			s.t.Fatal(err)
+		}
+		return n
+	}
 }
 
 // decapsulator is a program for XDP. Registers: 6 the context, 2 the frame,
