@@ -83,7 +83,8 @@ func (u unit) within(d time.Duration, what string, holds func() bool) {
 	u.Helper()
 	for end := time.Now().Add(d); !holds(); time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(end) {
-			u.Fatalf("not within %v: %s\n%s", d, what, u.run("journalctl", "--no-pager", "-n", "40", "-o", "cat", "-u", service))
+			status, _ := exec.Command("reconciler", "status").CombinedOutput() // 1 where it is not in sync
+			u.Fatalf("not within %v: %s\n%s\n%s", d, what, status, u.run("journalctl", "--no-pager", "-n", "40", "-o", "cat", "-u", service))
 		}
 	}
 }

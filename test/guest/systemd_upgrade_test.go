@@ -33,8 +33,9 @@ func (u unit) offer(version string, program []byte) string {
 	return fmt.Sprintf("%x", sha256.Sum256(b.Bytes()))
 }
 
-// upgrade declares a version. What it prints of itself is that of its build.
-func (u unit) upgrade(version, sum string) {
+// upgrade declares a version. What it prints of itself is that of its build, so a
+// check can want no more than that it runs, with what rights the unit leaves.
+func (u unit) upgrade(version, sum, check string) {
 	u.Helper()
 	u.write(tree+"/upgrade.yaml", fmt.Sprintf(`version: 1
 upgrades:
@@ -42,41 +43,47 @@ upgrades:
     version: %s
     artifact: {url: "file:///srv/artifacts/{version}.tar.gz", sha256: "%s"}
     start: {mode: handover}
-    preflight: {version: []}
+    preflight: {version: [], check: [%s], timeout: 20s}
     ready: {timeout: 20s}
     soak: 1s
-`, version, sum))
+`, version, sum, check))
+}
+
+// runs is what the service's main process executes; empty while there is none.
+func (u unit) runs() string {
+	u.Helper()
+	path, _ := os.Readlink("/proc/" + u.property("MainPID") + "/exe")
+	return path
+}
+
+// upgraded waits until the service's main process is of a version, and that is
+// kept.
+func (u unit) upgraded(version string) {
+	u.Helper()
+	u.within(2*soon, "the service runs "+version, func() bool {
+		return strings.HasPrefix(u.runs(), "/usr/local/lib/reconciler/versions/"+version+"-")
+	})
+	u.run("reconciler", "status", "--wait", "--timeout", "30s")
 }
 
 // TestSystemdUpgrade wants another process to be the service after an upgrade,
-// as systemd sees it too; a bad version to change nothing; and the version in
-// use to be what the unit starts from then on.
+// as systemd sees it too, with what rights the unit leaves; a bad version to
+// change nothing; and the version in use to be what the unit starts from then on.
 func TestSystemdUpgrade(t *testing.T) {
 	u := enforced(t)
 	program, err := os.ReadFile("/usr/bin/reconciler")
 	if err != nil {
 		t.Fatal(err)
 	}
-	restarts, before := u.property("NRestarts"), u.property("MainPID")
-	u.upgrade("v0.2.0", u.offer("v0.2.0", program))
-	u.within(2*soon, "another main process", func() bool { return u.property("MainPID") != before })
-	u.run("reconciler", "status", "--wait", "--timeout", "30s")
-	pid := u.property("MainPID")
-	runs := func() string {
-		path, err := os.Readlink("/proc/" + u.property("MainPID") + "/exe")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	if !strings.HasPrefix(runs(), "/usr/local/lib/reconciler/versions/v0.2.0-") {
-		t.Errorf("the service runs %s", runs())
-	}
+	restarts := u.property("NRestarts")
+	u.upgrade("v0.2.0", u.offer("v0.2.0", program), "version")
+	u.upgraded("v0.2.0")
 	u.want("ActiveState", "active")
 	u.want("NRestarts", restarts)
 	u.applied()
 
-	u.upgrade("v0.3.0", u.offer("v0.3.0", []byte("no program")))
+	pid := u.property("MainPID")
+	u.upgrade("v0.3.0", u.offer("v0.3.0", []byte("no program")), "")
 	u.within(soon, "a version that failed", func() bool {
 		return strings.Contains(u.run("reconciler", "get", "upgrades"), "! v0.3.0 failed: it cannot be started: ")
 	})
@@ -88,9 +95,6 @@ func TestSystemdUpgrade(t *testing.T) {
 		t.Fatal(err)
 	}
 	u.systemctl("restart")
-	u.run("reconciler", "status", "--wait", "--timeout", "30s")
-	if !strings.HasPrefix(runs(), "/usr/local/lib/reconciler/versions/v0.2.0-") {
-		t.Errorf("after a restart the service runs %s", runs())
-	}
+	u.upgraded("v0.2.0")
 	u.applied()
 }
