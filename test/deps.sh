@@ -5,7 +5,7 @@ set -euo pipefail
 
 # command and the package that has it
 case "${1:-test}" in
-test) needs="ip:iproute2 git:git strace:strace gcc:gcc xdp-filter:xdp-tools bpftool:bpftool sysctl:procps ethtool:ethtool" ;;
+test) needs="ip:iproute2 git:git strace:strace gcc:gcc xdp-filter:xdp-tools bpftool:bpftool sysctl:procps ethtool:ethtool systemctl:systemd" ;;
 guest) needs="ip:iproute2 git:git qemu-system-x86_64:qemu-system-x86 dpkg-deb:dpkg xz:xz-utils mkfs.ext4:e2fsprogs" ;;
 play) needs="ip:iproute2 git:git" ;;
 generate) needs="git:git clang-14:clang-14 llvm-strip-14:llvm-14" ;;

@@ -63,6 +63,7 @@ func (d *doors) shut() {
 const (
 	doorAPI     = "api"
 	doorAPILock = "api-lock"
+	doorAPIHeld = "api-held" // there where the service manager holds it too
 	doorMetrics = "metrics"
 )
 
@@ -165,6 +166,9 @@ func (f *former) Leave(pid int) {
 func (f *former) Doors() []handover.Door {
 	listener, lock := f.socket.Files()
 	out := []handover.Door{{Name: doorAPI, File: listener}, {Name: doorAPILock, File: lock}}
+	if f.socket.Held() {
+		out = append(out, handover.Door{Name: doorAPIHeld, File: lock}) // its name says it
+	}
 	if f.metricsFile != nil {
 		out = append(out, handover.Door{Name: doorMetrics, File: f.metricsFile})
 	}
@@ -198,30 +202,49 @@ func (d *daemon) foresee(ctx context.Context, revision string) ([]string, error)
 	return looking.ForeseeRevision(ctx, revision)
 }
 
-// openDoors opens what is served, or takes it from the former process.
-func (d *daemon) openDoors() (err error) {
-	in := d.inherited
-	if in == nil {
-		d.socket, err = api.Listen(d.socketPath())
-	} else {
-		d.socket, err = api.Inherit(d.socketPath(), in.Doors[doorAPI], in.Doors[doorAPILock])
-	}
+// openDoors opens what is served, or takes it from who has it open.
+func (d *daemon) openDoors() error {
+	given, err := d.given()
 	if err != nil {
+		return exit(exitUsage, err)
+	}
+	if d.socket, err = d.openSocket(given); err != nil {
 		return exit(exitLease, err)
 	}
-	if in != nil && in.Doors[doorMetrics] != nil {
-		d.metricsFile = in.Doors[doorMetrics]
-		return nil
+	d.metricsFile, err = d.openMetrics(given.metrics)
+	return err
+}
+
+// given is what the former process hands over, or the service manager.
+func (d *daemon) given() (listeners, error) {
+	if d.inherited == nil {
+		return activated(d.socketPath(), d.settings.Metrics)
 	}
-	if d.settings.Metrics == "" {
-		return nil
+	doors := d.inherited.Doors
+	return listeners{api: doors[doorAPI], lock: doors[doorAPILock], metrics: doors[doorMetrics], held: doors[doorAPIHeld] != nil}, nil
+}
+
+func (d *daemon) openSocket(given listeners) (*api.Socket, error) {
+	switch path := d.socketPath(); {
+	case d.inherited != nil:
+		return api.Inherit(path, given.api, given.lock, given.held)
+	case given.api != nil:
+		return api.Activate(path, given.api)
+	default:
+		return api.Listen(path)
+	}
+}
+
+func (d *daemon) openMetrics(given *os.File) (*os.File, error) {
+	if given != nil || d.settings.Metrics == "" {
+		return given, nil
 	}
 	l, err := net.Listen("tcp", d.settings.Metrics)
 	if err != nil {
-		return fmt.Errorf("listen for metrics: %w", err)
+		return nil, fmt.Errorf("listen for metrics: %w", err)
 	}
-	d.metricsFile, err = l.(*net.TCPListener).File()
-	return errors.Join(err, l.Close())
+	f, err := l.(*net.TCPListener).File()
+	return f, errors.Join(err, l.Close())
 }
 
 // writePID writes the number of the main process, where somebody wants it.

@@ -188,8 +188,15 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	return err
 }
 
+// takeLock waits where a service manager restarts us: for the end of a process that
+// has become the service by a handover it does not wait itself, as it is not its
+// parent.
 func (d *daemon) takeLock(ctx context.Context) (err error) {
-	d.release, err = d.lock(ctx)
+	patience := time.Duration(0)
+	if os.Getenv("NOTIFY_SOCKET") != "" {
+		patience = lockPatience
+	}
+	err = d.lockWithin(ctx, patience)
 	if errors.Is(err, state.ErrLocked) {
 		return exit(exitLease, fmt.Errorf("another one keeps this network namespace: %w", err))
 	}

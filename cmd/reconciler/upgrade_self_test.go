@@ -105,7 +105,7 @@ func (s *succeeding) works(version string) {
 
 // load starts clients of both listeners.
 func (s *succeeding) load(clients int) *load.Load {
-	return load.Start(load.Daemon{Socket: filepath.Join(s.state, "api.sock"), Metrics: "http://127.0.0.1:9377/metrics", Dial: s.dial}, clients)
+	return load.Start(load.Daemon{Socket: filepath.Join(s.state, "api.sock"), Metrics: "http://127.0.0.1:9377/metrics", Dial: s.dial}, clients, 5*time.Millisecond)
 }
 
 // unbroken wants that no request failed.

@@ -25,6 +25,7 @@ type Socket struct {
 	path string
 	file *os.File // the same listener
 	lock *os.File
+	held bool // by the service manager, whose path it is
 }
 
 // Listen opens the unix socket of the daemon, mode 0660. One that a dead
@@ -57,8 +58,18 @@ func listen(path string) (*Socket, error) {
 	return &Socket{Listener: l, path: path, file: file, lock: lock}, nil
 }
 
-// Inherit is a Socket that another process opened at a path.
-func Inherit(path string, file, lock *os.File) (*Socket, error) {
+// Activate is a Socket that the service manager has opened at a path, and holds.
+func Activate(path string, file *os.File) (*Socket, error) {
+	lock, err := lockSocket(path + ".lock")
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", path, err)
+	}
+	return Inherit(path, file, lock, true)
+}
+
+// Inherit is a Socket that another process opened at a path, or, where it is held,
+// the service manager.
+func Inherit(path string, file, lock *os.File, held bool) (*Socket, error) {
 	if file == nil || lock == nil {
 		return nil, fmt.Errorf("inherit the socket %s: it was not handed over", path)
 	}
@@ -66,8 +77,11 @@ func Inherit(path string, file, lock *os.File) (*Socket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("inherit the socket %s: %w", path, err)
 	}
-	return &Socket{Listener: l, path: path, file: file, lock: lock}, nil
+	return &Socket{Listener: l, path: path, file: file, lock: lock, held: held}, nil
 }
+
+// Held reports that the service manager holds it too.
+func (s *Socket) Held() bool { return s.held }
 
 // Files are the descriptors to hand over: the listener, and its lock.
 func (s *Socket) Files() (listener, lock *os.File) { return s.file, s.lock }
@@ -75,13 +89,16 @@ func (s *Socket) Files() (listener, lock *os.File) { return s.file, s.lock }
 // Again is another listener on the same socket, after the first was closed.
 func (s *Socket) Again() (net.Listener, error) { return net.FileListener(s.file) }
 
-// Close removes the socket, and lets go of its lock.
+// Close removes the socket, unless somebody else holds it, and lets go of its lock.
 func (s *Socket) Close() error {
 	closed := s.Listener.Close()
 	if errors.Is(closed, net.ErrClosed) {
 		closed = nil
 	}
-	removed := os.Remove(s.path)
+	var removed error
+	if !s.held {
+		removed = os.Remove(s.path)
+	}
 	if errors.Is(removed, fs.ErrNotExist) {
 		removed = nil
 	}

@@ -31,20 +31,17 @@ type Load struct {
 	done          sync.WaitGroup
 }
 
-// The rests of a client between two requests: of one that is busy, and of one
-// whose connection is idle most of the time.
-const (
-	brief = 5 * time.Millisecond
-	long  = 300 * time.Millisecond
-)
+// idle is how much longer than others half of the clients rest: their connections
+// carry nothing most of the time.
+const idle = 60
 
-// Start starts clients, each with a connection that is kept: half of them ask the
-// socket, half for metrics.
-func Start(d Daemon, clients int) *Load {
+// Start starts clients, each with a connection that is kept and a rest between two
+// requests: half of them ask the socket, half for metrics.
+func Start(d Daemon, clients int, rest time.Duration) *Load {
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &Load{stop: cancel}
 	for i := range clients {
-		transport, url, rest := &http.Transport{DialContext: d.Dial}, d.Metrics, brief
+		transport, url, rest := &http.Transport{DialContext: d.Dial}, d.Metrics, rest
 		if i%2 == 0 {
 			url = "http://daemon/v1/status"
 			transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -52,7 +49,7 @@ func Start(d Daemon, clients int) *Load {
 			}
 		}
 		if i%4 > 1 {
-			rest = long
+			rest *= idle
 		}
 		l.done.Go(func() {
 			defer transport.CloseIdleConnections()
@@ -69,7 +66,10 @@ func (l *Load) ask(ctx context.Context, c *http.Client, url string, rest time.Du
 			l.failed.Add(1)
 			l.first.CompareAndSwap(nil, &err)
 		}
-		time.Sleep(rest)
+		select {
+		case <-ctx.Done():
+		case <-time.After(rest):
+		}
 	}
 }
 

@@ -52,6 +52,7 @@ type Driver struct {
 	mu     sync.Mutex
 	host   Host
 	former *handover.Conn // nil: nobody stands by
+	key    resource.Key   // what was observed last
 	next   string         // the version that is to take over
 	failed string         // the last one that did not
 	reason string
@@ -96,6 +97,7 @@ func (d *Driver) Observe(_ context.Context, q observed.Query) (observed.State, e
 		if !ok || d.host == nil {
 			continue
 		}
+		d.key = s.Key()
 		objects.Put(resource.Object{Owner: resource.Ours, Resource: resource.Self{
 			Upgrade: s.Upgrade, Root: s.Root, Dir: OwnDir(s.Root), Ready: s.Ready,
 			Seen: resource.SelfSeen{Started: d.began, Next: d.next, Standby: d.former != nil, Failed: d.failed, Reason: d.reason},
@@ -266,7 +268,7 @@ func (d *Driver) serve(ctx context.Context, changed func(...resource.Key)) {
 	}
 	err := former.Serve(ctx, host.Alive)
 	d.mu.Lock()
-	kept := d.former != former
+	kept, key := d.former != former, d.key
 	d.former = nil
 	d.mu.Unlock()
 	switch {
@@ -274,7 +276,7 @@ func (d *Driver) serve(ctx context.Context, changed func(...resource.Key)) {
 		if !kept {
 			host.Alone()
 		}
-		changed()
+		changed(key)
 	case errors.Is(err, handover.ErrStop):
 		host.End()
 	case host.Told():
