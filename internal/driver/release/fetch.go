@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -208,17 +209,25 @@ func (d *Driver) point(name string) {
 	}
 }
 
+// mendPatience bounds how long everything else waits for an archive that is gone:
+// nothing else is done meanwhile.
+const mendPatience = 10 * time.Second
+
 // mend puts a version in the place of a damaged one, from the archive that was
-// kept. That one is there as long as the version is wanted.
+// kept. That one is there as long as the version is wanted, unless somebody
+// removed it. Who has signed these bytes was seen when they came.
 func (d *Driver) mend(ctx context.Context, root *release.Root, r resource.Release) error {
-	store, refs, err := d.store(root, r)
+	store, err := artifact.Open(root.Cache(), options())
 	if err != nil {
 		return err
 	}
-	if err := fetchAny(ctx, store, refs); err != nil {
+	ctx, cancel := context.WithTimeout(ctx, mendPatience)
+	defer cancel()
+	ref := artifact.Ref{URL: r.Source.URL, SHA256: r.Source.SHA256}
+	if err := store.Fetch(ctx, ref); err != nil {
 		return err
 	}
-	return d.publish(root, r, store, refs[0])
+	return d.publish(root, r, store, ref)
 }
 
 // room reports a disk that has none.

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"reconciler/internal/diff"
 	"reconciler/internal/observed"
 	"reconciler/internal/release"
 	"reconciler/internal/resource"
@@ -141,6 +142,37 @@ func TestSenselessJournal(t *testing.T) {
 		t.Errorf("journal: %t (%v)", ok, err)
 	}
 	sound(t, root)
+}
+
+// TestMendNeedsNobody is that damage is repaired though the archive is not where it
+// was, and, where nothing was kept of it either, that this is told.
+func TestMendNeedsNobody(t *testing.T) {
+	want, r := one(t, "#!/bin/sh\necho tool v2.0.0\n")
+	d := Open(Config{})
+	if err := d.Fetch(context.Background(), want); err != nil {
+		t.Fatal(err)
+	}
+	root := release.At(r.Root)
+	tool := filepath.Join(root.Version(r.Dir), "tool")
+	if err := errors.Join(os.Remove(strings.TrimPrefix(r.Source.URL, "file://")), os.Remove(tool)); err != nil {
+		t.Fatal(err)
+	}
+	update := diff.Op{Verb: diff.Update, Key: r.Key(), To: r}
+	if err := d.Apply(context.Background(), []diff.Op{update})[0]; err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(tool); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(root.Cache()); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Apply(context.Background(), []diff.Op{update})[0]; !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := os.Stat(tool); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestDamageOfASpare is that one damaged version has no other one read again.
