@@ -153,7 +153,7 @@ func (d *daemon) lockWithin(ctx context.Context, patience time.Duration) error {
 }
 
 // Drain lets clients go to the successor.
-func (f *former) Drain(context.Context) { f.doors.shut() }
+func (f *former) Drain() { f.doors.shut() }
 
 // Leave ends this process; the successor is the main one from now on.
 func (f *former) Leave(pid int) {

@@ -19,8 +19,9 @@ type Former interface {
 	// Resume takes the lock back and goes on writing and serving; where nothing
 	// was paused it does nothing.
 	Resume(context.Context) error
-	// Drain lets clients go to the successor.
-	Drain(context.Context)
+	// Drain lets clients go to the successor. How long answers under way may take it
+	// bounds itself.
+	Drain()
 	// Leave makes a process the main one, and ends this one.
 	Leave(pid int)
 	// Told is whether this process was told to end, and does not end by itself.
@@ -30,8 +31,6 @@ type Former interface {
 }
 
 const (
-	// drainPatience bounds how long answers under way may take.
-	drainPatience = 5 * time.Second
 	// silence is how long a successor that serves may say nothing.
 	silence = 30 * time.Second
 	// aliveEvery is how often it says that it is alive.
@@ -145,9 +144,7 @@ func standBy(ctx context.Context, f Former, s Successor) error {
 	if _, err := s.Conn.await(Serving, s.Wait); err != nil {
 		return fmt.Errorf("it did not take over: %w", err)
 	}
-	draining, cancel := context.WithTimeout(ctx, drainPatience)
-	f.Drain(draining)
-	cancel()
+	f.Drain()
 	for ctx.Err() == nil {
 		m, err := s.Conn.Receive(silence)
 		switch {
