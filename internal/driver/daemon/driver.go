@@ -71,7 +71,8 @@ type Driver struct {
 	// sockets are bare descriptors: an os.File that tells its own makes the socket
 	// block, under the feet of the process that shares it.
 	sockets map[resource.DaemonSocket]int
-	resting bool // another process writes
+	starts  map[instance]uint64 // by this program
+	resting bool                // another process writes
 	last    resolved
 	wake    *os.File // an eventfd: the set of processes is another one
 }
@@ -81,6 +82,7 @@ var (
 	_ driver.Resolver = (*Driver)(nil)
 	_ driver.Watcher  = (*Driver)(nil)
 	_ driver.Freezer  = (*Driver)(nil)
+	_ driver.Sampler  = (*Driver)(nil)
 )
 
 // Open makes a driver. It touches nothing.
@@ -97,7 +99,7 @@ func Open(cfg Config) (*Driver, error) {
 	}
 	return &Driver{
 		cfg: cfg, groups: findGroups("/sys/fs/cgroup", cfg.Namespace), known: map[string]*process{},
-		sockets: map[resource.DaemonSocket]int{}, wake: os.NewFile(uintptr(fd), "wake"),
+		sockets: map[resource.DaemonSocket]int{}, starts: map[instance]uint64{}, wake: os.NewFile(uintptr(fd), "wake"),
 	}, nil
 }
 

@@ -58,6 +58,7 @@ func (d *Driver) tryStart(one resource.Daemon, p *process) error {
 	d.known[fresh.file] = fresh
 	spec.Procs = d.groups.procs(fresh.group())
 	err = d.spawn(fresh, spec, listeners)
+	d.starts[instance{one.Name, one.Link}]++
 	d.point("start-forked")
 	if err != nil {
 		fresh.ended(err.Error(), true)

@@ -58,6 +58,7 @@ var (
 	_ driver.Resolver  = (*Driver)(nil)
 	_ driver.Annotator = (*Driver)(nil)
 	_ driver.Freezer   = (*Driver)(nil)
+	_ driver.Sampler   = (*Driver)(nil)
 )
 
 // unfit is why a version cannot be had, and for which declaration that is so.

@@ -302,3 +302,37 @@ func TestBootGoesBack(t *testing.T) {
 		t.Fatalf("journal %+v", j)
 	}
 }
+
+// TestSamples tells which version is in use, and what an upgrade does.
+func TestSamples(t *testing.T) {
+	root := artifacts(t, openDir(t), 100)
+	d := Open(Config{})
+	if got := d.Samples(nil); len(got) != 0 {
+		t.Errorf("before a look: %v", got)
+	}
+	if err := upgrade(d, root, "v1.0.0"); err != nil {
+		t.Fatal(err)
+	}
+	r, current := wanted(root, "v1.0.0")
+	journal := resource.Journal{State: resource.JournalTrying, From: "../v0", To: r.Dir, Bad: []resource.BadRelease{{Dir: "v0.9.0-abc"}}}
+	if err := release.At(root).WriteJournal(journal); err != nil {
+		t.Fatal(err)
+	}
+	want := resource.NewSet(1)
+	want.Put(resource.Object{Resource: current})
+	if _, err := d.Observe(context.Background(), observed.Query{Want: want}); err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string]float64)
+	for _, s := range d.Samples(want) {
+		got[s.Name+" "+s.Labels[len(s.Labels)-1].Value] = s.Value
+	}
+	for name, value := range map[string]float64{
+		"upgrade_version_info v1.0.0": 1, "upgrade_state trying": 1, "upgrade_state idle": 0, "upgrade_state rolling-back": 0,
+		"upgrade_failed_versions " + r.Upgrade: 1,
+	} {
+		if v, ok := got[name]; !ok || v != value {
+			t.Errorf("%s is %v (%t), want %v", name, v, ok, value)
+		}
+	}
+}
