@@ -73,6 +73,11 @@ func (m *made) Resolve(_ context.Context, want *resource.Set) (*resource.Set, []
 	return want, notes
 }
 
+func (m *made) tried() (n int) {
+	m.set(func() { n = m.tries })
+	return n
+}
+
 func (m *made) set(f func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -126,11 +131,11 @@ func TestFailedFetch(t *testing.T) {
 		if c := r.raised(CondFetching); !strings.Contains(c.Message, "404") {
 			t.Errorf("the condition says %q", c.Message)
 		}
-		if m.tries < 5 || m.tries > 15 {
-			t.Errorf("%d tries within 10 minutes", m.tries)
+		if m.tried() < 5 || m.tried() > 15 {
+			t.Errorf("%d tries within 10 minutes", m.tried())
 		}
-		before := m.tries
-		for m.set(func() { m.fault = errors.New("410 Gone") }); m.tries == before; {
+		before := m.tried()
+		for m.set(func() { m.fault = errors.New("410 Gone") }); m.tried() == before; {
 			r.wait(time.Second)
 		}
 		if c := r.raised(CondNotReady); !strings.Contains(c.Message, "410") {
@@ -139,9 +144,9 @@ func TestFailedFetch(t *testing.T) {
 		r.push("r3", plainTree)
 		r.wait(time.Minute)
 		r.cleared(CondFetching)
-		before = m.tries
+		before = m.tried()
 		r.wait(10 * time.Minute)
-		if m.tries != before {
+		if m.tried() != before {
 			t.Error("what is not asked for any more is tried again")
 		}
 		r.push("r4", madeTree)
