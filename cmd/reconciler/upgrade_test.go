@@ -1,14 +1,8 @@
 package main
 
 import (
-	"archive/tar"
-	"bytes"
-	"compress/gzip"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -26,6 +20,7 @@ import (
 
 	"reconciler/internal/state"
 	"reconciler/internal/testns"
+	"reconciler/test/tarball"
 )
 
 // upgrading is a host with a helper process whose versions come from a server.
@@ -114,22 +109,9 @@ func (u *upgrading) build(version, fault string) string {
 
 // offer puts an archive with one executable on the server.
 func (u *upgrading) offer(path, name string, content []byte) string {
-	var b bytes.Buffer
-	z, err := gzip.NewWriterLevel(&b, gzip.NoCompression) // which takes long under the race detector
-	if err != nil {
-		u.Fatal(err)
-	}
-	w := tar.NewWriter(z)
-	err = w.WriteHeader(&tar.Header{Name: name, Mode: 0o755, Size: int64(len(content)), Typeflag: tar.TypeReg})
-	if err == nil {
-		_, err = w.Write(content)
-	}
-	if err := errors.Join(err, w.Close(), z.Close()); err != nil {
-		u.Fatal(err)
-	}
-	u.archives[path] = b.Bytes()
-	sum := sha256.Sum256(b.Bytes())
-	return hex.EncodeToString(sum[:])
+	packed, sum := tarball.Of(map[string][]byte{name: content})
+	u.archives[path] = packed
+	return sum
 }
 
 // push declares a version.

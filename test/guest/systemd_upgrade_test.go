@@ -1,36 +1,21 @@
 package main
 
 import (
-	"archive/tar"
-	"bytes"
-	"compress/gzip"
-	"crypto/sha256"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"reconciler/test/tarball"
 )
 
 // offer makes the artifact of a version of reconciler, and returns its digest.
 func (u unit) offer(version string, program []byte) string {
 	u.Helper()
-	var b bytes.Buffer
-	z, err := gzip.NewWriterLevel(&b, gzip.BestSpeed)
-	if err != nil {
-		u.Fatal(err)
-	}
-	w := tar.NewWriter(z)
-	err = w.WriteHeader(&tar.Header{Name: "reconciler", Mode: 0o755, Size: int64(len(program)), Typeflag: tar.TypeReg})
-	if err == nil {
-		_, err = w.Write(program)
-	}
-	if err := errors.Join(err, w.Close(), z.Close()); err != nil {
-		u.Fatal(err)
-	}
-	u.write("/srv/artifacts/"+version+".tar.gz", b.String())
-	return fmt.Sprintf("%x", sha256.Sum256(b.Bytes()))
+	packed, sum := tarball.Of(map[string][]byte{"reconciler": program})
+	u.write("/srv/artifacts/"+version+".tar.gz", string(packed))
+	return sum
 }
 
 // upgrade declares a version. What it prints of itself is that of its build, so a

@@ -1,11 +1,6 @@
 package daemon
 
 import (
-	"archive/tar"
-	"bytes"
-	"compress/gzip"
-	"crypto/sha256"
-	"encoding/hex"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -18,6 +13,7 @@ import (
 	"reconciler/internal/driver/bpffs"
 	"reconciler/internal/observed"
 	"reconciler/internal/resource"
+	"reconciler/test/tarball"
 )
 
 // archive packs the helper, as a program's artifact has it beside its object.
@@ -27,27 +23,12 @@ func (r *rig) archive() artifact.Ref {
 	if err != nil {
 		r.Fatal(err)
 	}
-	var b bytes.Buffer
-	z, _ := gzip.NewWriterLevel(&b, gzip.BestSpeed)
-	w := tar.NewWriter(z)
-	if err := w.WriteHeader(&tar.Header{Name: "bin/helper", Typeflag: tar.TypeReg, Mode: 0o755, Size: int64(len(content))}); err != nil {
-		r.Fatal(err)
-	}
-	if _, err := w.Write(content); err != nil {
-		r.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		r.Fatal(err)
-	}
-	if err := z.Close(); err != nil {
-		r.Fatal(err)
-	}
+	packed, sum := tarball.Of(map[string][]byte{"bin/helper": content})
 	path := filepath.Join(r.TempDir(), "a.tar.gz")
-	if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
+	if err := os.WriteFile(path, packed, 0o600); err != nil {
 		r.Fatal(err)
 	}
-	sum := sha256.Sum256(b.Bytes())
-	return artifact.Ref{File: path, SHA256: hex.EncodeToString(sum[:])}
+	return artifact.Ref{File: path, SHA256: sum}
 }
 
 func setOf(all ...resource.Resource) *resource.Set {

@@ -1,9 +1,6 @@
 package release
 
 import (
-	"archive/tar"
-	"bytes"
-	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -25,6 +22,7 @@ import (
 	"reconciler/internal/release"
 	"reconciler/internal/resource"
 	"reconciler/internal/shim"
+	"reconciler/test/tarball"
 )
 
 // The environment of a child that upgrades, and dies at a point or when it is
@@ -73,26 +71,12 @@ func script(version string) string { return "#!/bin/sh\necho tool " + version + 
 // pack makes the artifact of a version, with a file of some size beside the
 // program.
 func pack(version string, size int) []byte {
-	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
-	w := tar.NewWriter(z)
 	junk := make([]byte, size)
 	for i := range junk {
 		junk[i] = byte(rand.Uint32()) // does not compress
 	}
-	for name, content := range map[string][]byte{"bin/tool": []byte(script(version)), "share/junk": junk} {
-		err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o755, Size: int64(len(content)), Typeflag: tar.TypeReg})
-		if err == nil {
-			_, err = w.Write(content)
-		}
-		if err != nil {
-			panic(err)
-		}
-	}
-	if err := errors.Join(w.Close(), z.Close()); err != nil {
-		panic(err)
-	}
-	return b.Bytes()
+	packed, _ := tarball.Of(map[string][]byte{"bin/tool": []byte(script(version)), "share/junk": junk})
+	return packed
 }
 
 // artifacts puts those of both versions beside a root, and returns the root.

@@ -1,12 +1,7 @@
 package release
 
 import (
-	"archive/tar"
-	"bytes"
-	"compress/gzip"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"os"
 	"path/filepath"
@@ -18,23 +13,18 @@ import (
 	"reconciler/internal/observed"
 	"reconciler/internal/release"
 	"reconciler/internal/resource"
+	"reconciler/test/tarball"
 )
 
 // one is a set of a version v2.0.0 whose program is a script.
 func one(t *testing.T, script string) (*resource.Set, resource.Release) {
 	t.Helper()
 	base := openDir(t)
-	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
-	w := tar.NewWriter(z)
-	err := w.WriteHeader(&tar.Header{Name: "tool", Mode: 0o755, Size: int64(len(script)), Typeflag: tar.TypeReg})
-	_, wrote := w.Write([]byte(script))
+	packed, digest := tarball.Of(map[string][]byte{"tool": []byte(script)})
 	path := filepath.Join(base, "tool.tar.gz")
-	if err := errors.Join(err, wrote, w.Close(), z.Close(), os.WriteFile(path, b.Bytes(), 0o644)); err != nil {
+	if err := os.WriteFile(path, packed, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	sum := sha256.Sum256(b.Bytes())
-	digest := hex.EncodeToString(sum[:])
 	r := resource.Release{
 		Upgrade: "u", Root: filepath.Join(base, "root"), Version: "v2.0.0", Dir: resource.ReleaseDir("v2.0.0", digest), Command: "tool",
 		Source:    resource.ObjectSource{URL: "file://" + path, SHA256: digest},

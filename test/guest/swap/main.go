@@ -4,12 +4,8 @@
 package main
 
 import (
-	"archive/tar"
-	"bytes"
-	"compress/gzip"
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -22,6 +18,7 @@ import (
 	"reconciler/internal/release"
 	"reconciler/internal/resource"
 	"reconciler/test/guest/script"
+	"reconciler/test/tarball"
 )
 
 const (
@@ -109,14 +106,14 @@ func found(r *release.Root) (int, error) {
 func swap(r *release.Root, n int) error {
 	version := fmt.Sprintf("v0.0.%d", n)
 	path := "/tmp/artifact.tar.gz"
-	content, err := pack(version)
+	content, sum, err := pack(version)
 	if err == nil {
 		err = os.WriteFile(path, content, 0o644)
 	}
 	if err != nil {
 		return err
 	}
-	ref := artifact.Ref{URL: "file://" + path, SHA256: fmt.Sprintf("%x", sha256.Sum256(content))}
+	ref := artifact.Ref{URL: "file://" + path, SHA256: sum}
 	store, err := artifact.Open(r.Cache(), artifact.Options{})
 	if err == nil {
 		err = store.Fetch(context.Background(), ref)
@@ -158,22 +155,11 @@ func prune(r *release.Root, but string) error {
 	return err
 }
 
-func pack(version string) ([]byte, error) {
+func pack(version string) (packed []byte, sum string, err error) {
 	junk := make([]byte, size)
 	if _, err := rand.Read(junk); err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
-	w := tar.NewWriter(z)
-	for name, content := range map[string][]byte{"bin/tool": []byte(version), "share/junk": junk} {
-		if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o755, Size: int64(len(content)), Typeflag: tar.TypeReg}); err != nil {
-			return nil, err
-		}
-		if _, err := w.Write(content); err != nil {
-			return nil, err
-		}
-	}
-	err := errors.Join(w.Close(), z.Close())
-	return b.Bytes(), err
+	packed, sum = tarball.Of(map[string][]byte{"bin/tool": []byte(version), "share/junk": junk})
+	return packed, sum, nil
 }
