@@ -14,16 +14,22 @@ import (
 func TestSystemdDaemons(t *testing.T) {
 	u := enforced(t)
 	const dropIn = "/etc/systemd/system/reconciler.service.d/daemons.conf"
-	u.run("install", "-D", "-m", "0644", "deploy/daemons.conf", dropIn)
-	u.run("systemctl", "daemon-reload")
-	t.Cleanup(func() {
-		if err := os.Remove(dropIn); err != nil {
+	restart := func(with bool) {
+		t.Helper()
+		if with {
+			u.run("install", "-D", "-m", "0644", "deploy/daemons.conf", dropIn)
+		} else if err := os.Remove(dropIn); err != nil {
 			t.Error(err)
 		}
 		u.run("systemctl", "daemon-reload")
 		u.systemctl("restart")
+		u.run("reconciler", "status", "--wait", "--timeout", "30s")
+	}
+	t.Cleanup(func() {
+		_ = os.Remove(tree + "/daemons.yaml") // it is gone where all went well
+		restart(false)
 	})
-	u.systemctl("restart")
+	restart(true)
 	u.write(tree+"/daemons.yaml", `version: 1
 daemons:
   nap: {command: [/bin/sleep, "4711"], limits: {memory: 64MiB, cpu: 50%}, sockets: [{listen: "127.0.0.1:81"}], ready: {timeout: 1s}}
@@ -66,6 +72,12 @@ daemons:
 		t.Errorf("its listener was not taken back:\n%s", log)
 	}
 
+	// Who forgets the drop-in has a process that goes on, and a unit that starts.
+	restart(false)
+	if got := u.file(group + "/cgroup.procs"); got != pid {
+		t.Errorf("without the drop-in the process is %q, and was %s", got, pid)
+	}
+	restart(true)
 	if err := os.Remove(tree + "/daemons.yaml"); err != nil {
 		t.Fatal(err)
 	}
