@@ -101,7 +101,11 @@ func (u *upgrades) because(op diff.Op) string {
 func (l *loop) tellUpgrade(op diff.Op) {
 	switch op.Key.Kind {
 	case resource.KindCurrent, resource.KindDaemon, resource.KindSelf:
-		l.event(Event{Type: EventUpgrade, Key: op.Key, Message: fmt.Sprintf("%s %s (%s)", op.Verb.Symbol(), diff.Title(op), op.Reason)})
+		text := op.Verb.Symbol() + " " + diff.Title(op)
+		if op.Reason != "" {
+			text += " (" + op.Reason + ")"
+		}
+		l.event(Event{Type: EventUpgrade, Key: op.Key, Message: text})
 	}
 }
 
