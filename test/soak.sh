@@ -17,7 +17,7 @@ RECONCILER_SWAPS=${SWAPS:-500} RECONCILER_KILLS=${KILLS:-1000} go test -count=1 
 	-run 'SwapsUnderFlood|KilledSwaps' "${root[@]}" ./internal/driver/chain ./cmd/reconciler
 echo "soak: upgrades"
 SOAK_KILLS=${KILLS:-1000} go test -count=1 -timeout 60m "${root[@]}" ./internal/driver/release
-go test -count=5 -timeout 60m "${root[@]}" -run 'HandoversUnderLoad|UpgradeByPush' ./cmd/reconciler
+go test -count=5 -timeout 60m "${root[@]}" -run 'HandoversUnder|UpgradeByPush' ./cmd/reconciler
 test/deps.sh guest
 go run ./test/guest -cuts 20 -timeout 60m
 rounds=0

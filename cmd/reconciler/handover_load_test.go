@@ -168,7 +168,7 @@ func TestHandoversUnderLoad(t *testing.T) {
 	if sent != seen || sent != came || sent < 1000 {
 		t.Errorf("%d packets were sent, %d seen by the chain, and %d came to the backend of the VIP", sent, seen, came)
 	}
-	if after.processes != 1 || after.pins != before.pins || after.descriptors > before.descriptors+10 || after.memory > 2*before.memory {
+	if after.processes != 1 || after.pins != before.pins || after.descriptors > before.descriptors+10 || after.memory > 3*before.memory {
 		t.Errorf("it grew from %+v to %+v", before, after)
 	}
 }
