@@ -120,6 +120,7 @@ const lockPatience = 10 * time.Second
 
 // Resume takes the lock back, and serves and writes again.
 func (f *former) Resume(ctx context.Context) error {
+	f.successor.Store(0)
 	var err error
 	if f.release == nil {
 		err = f.lockWithin(ctx, lockPatience)
@@ -153,7 +154,10 @@ func (d *daemon) lockWithin(ctx context.Context, patience time.Duration) error {
 }
 
 // Drain lets clients go to the successor.
-func (f *former) Drain() { f.doors.shut() }
+func (f *former) Drain(successor int) {
+	f.successor.Store(int64(successor))
+	f.doors.shut()
+}
 
 // Leave ends this process; the successor is the main one from now on.
 func (f *former) Leave(pid int) {

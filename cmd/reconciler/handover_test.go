@@ -3,8 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -92,6 +95,42 @@ func TestHandoverStopsTogether(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestHandoverPassesAHangupOn is that SIGHUP to the process that others still know
+// has its successor look at the source.
+func TestHandoverPassesAHangupOn(t *testing.T) {
+	t.Parallel()
+	s := newSucceeding(t)
+	former, successor := s.standingBy()
+	const asked = `reconciler_passes_total\{cause="request"\} [1-9]`
+	if s.scrapes(asked) {
+		t.Fatal("somebody asked for a pass before")
+	}
+	s.signal(former, unix.SIGHUP)
+	for deadline := time.Now().Add(patience); !s.scrapes(asked); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the successor made no pass")
+		}
+	}
+	if gone(former) || gone(successor) {
+		t.Error("a process is gone")
+	}
+}
+
+// scrapes reports that the metrics have a line.
+func (s *succeeding) scrapes(line string) bool {
+	s.Helper()
+	r, err := (&http.Client{Transport: &http.Transport{DialContext: s.dial, DisableKeepAlives: true}}).Get("http://127.0.0.1:9377/metrics")
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer r.Body.Close()
+	text, err := io.ReadAll(r.Body)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return regexp.MustCompile(line).Match(text)
 }
 
 // TestHandoverFormerIsKilled is that the successor goes on alone.

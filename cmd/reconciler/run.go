@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -135,7 +136,8 @@ type daemon struct {
 	socket      *api.Socket
 	metricsFile *os.File // a listener; nil for none
 	doors       doors
-	release     func() // of the lock; nil while somebody else has it
+	release     func()       // of the lock; nil while somebody else has it
+	successor   atomic.Int64 // the process that serves while this one stands by; 0: none
 	pidFile     string
 
 	inherited *handover.Inheritance // of the former version; nil where there is none
@@ -266,8 +268,11 @@ func (d *daemon) run(ctx context.Context) error {
 	if err := errors.Join(d.doors.open(ctx, g), d.lease.End(), d.writePID()); err != nil {
 		return err
 	}
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP) // before anybody can be told that this one serves
+	defer signal.Stop(hup)
 	task("engine", d.engine.Run)
-	task("hangup", d.hangups)
+	task("hangup", func(ctx context.Context) error { return d.hangups(ctx, hup) })
 	d.cli.log.Info("running", "source", d.engine.Status().Source, "socket", d.socket.Addr().String())
 	err := g.Wait()
 	var p *engine.PanicError
@@ -299,19 +304,23 @@ func (d *daemon) notify(state string) {
 	}
 }
 
-// hangups turns SIGHUP into a look at the source.
-func (d *daemon) hangups(ctx context.Context) error {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
+// hangups turns SIGHUP into a look at the source. One that stands by is still the
+// process that others know, and passes it on.
+func (d *daemon) hangups(ctx context.Context, hup <-chan os.Signal) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-hup:
-			if _, err := d.engine.Sync(ctx); err != nil && ctx.Err() == nil {
-				d.cli.log.Warn("sync after SIGHUP", "err", err)
-			}
+		}
+		var err error
+		if successor := int(d.successor.Load()); successor != 0 {
+			err = syscall.Kill(successor, syscall.SIGHUP)
+		} else {
+			_, err = d.engine.Sync(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			d.cli.log.Warn("sync after SIGHUP", "err", err)
 		}
 	}
 }

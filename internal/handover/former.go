@@ -19,9 +19,9 @@ type Former interface {
 	// Resume takes the lock back and goes on writing and serving; where nothing
 	// was paused it does nothing.
 	Resume(context.Context) error
-	// Drain lets clients go to the successor. How long answers under way may take it
-	// bounds itself.
-	Drain()
+	// Drain lets clients go to the successor, which serves. How long answers under way
+	// may take it bounds itself.
+	Drain(successor int)
 	// Leave makes a process the main one, and ends this one.
 	Leave(pid int)
 	// Told is whether this process was told to end, and does not end by itself.
@@ -144,7 +144,7 @@ func standBy(ctx context.Context, f Former, s Successor) error {
 	if _, err := s.Conn.await(Serving, s.Wait); err != nil {
 		return fmt.Errorf("it did not take over: %w", err)
 	}
-	f.Drain()
+	f.Drain(s.PID)
 	for ctx.Err() == nil {
 		m, err := s.Conn.Receive(silence)
 		switch {

@@ -23,7 +23,7 @@ type host struct {
 func (h *host) Plan(context.Context) (string, []string, error) { return "r1", h.ops, nil }
 func (h *host) Pause(context.Context) error                    { h.did = append(h.did, "pause"); return h.pause }
 func (h *host) Resume(context.Context) error                   { h.did = append(h.did, "resume"); return nil }
-func (h *host) Drain()                                         { h.did = append(h.did, "drain") }
+func (h *host) Drain(int)                                      { h.did = append(h.did, "drain") }
 func (h *host) Leave(int)                                      { h.did = append(h.did, "leave") }
 func (h *host) Told() bool                                     { return h.told }
 func (h *host) End()                                           { h.did = append(h.did, "end") }
